@@ -1,0 +1,5 @@
+"""``python -m marksweep``."""
+
+from marksweep.cli.main import main
+
+main()

@@ -1,0 +1,154 @@
+"""What a phase may ask of a catalog.
+
+Promises that every adapter keeps:
+
+* The catalog is never created, never migrated, and never written to but by :meth:`Catalog.claim` and its kin.
+* ``survey`` and ``references`` see every kind of reference that the catalog can hold, or the catalog was refused on opening.
+* ``claim`` is exact: after it answered CLAIMED no reference to that version exists and none can be made; a version that a
+  committed reference keeps alive is never claimed. It calls ``intent`` with what it is about to do, durably, before commit.
+* Methods block; phases call them in a worker thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from marksweep.model.outcome import Mode
+from marksweep.model.version import ArtifactStore, Claim, Reference, Surveyed, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which catalog this is; signed into every plan. ``instance`` tells a clone of a database from the database."""
+
+    kind: str
+    server_id: str
+    schema: str
+    release: str
+    dialect: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """How to use this catalog: entries per claim, and whether an emptied artifact may go (and if not, why)."""
+
+    claim_batch: int
+    empty_artifacts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """One version to claim, bound to the row that the plan saw: id, exact URI, and when the row last changed."""
+
+    id: str
+    uri: str
+    updated: datetime
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """What the signed plan allows a claim to do.
+
+    ``since``: rows created or changed from here on are compared by URI again. ``artifacts_before``: an artifact row left
+    without versions goes too if it is older; null keeps them all.
+    """
+
+    mode: Mode
+    ignore_model_links: bool
+    since: datetime
+    artifacts_before: datetime | None
+
+
+class ClaimAnswer(enum.Enum):
+    """What a claim found for one version."""
+
+    CLAIMED = "claimed"
+    REFERENCED = "referenced"
+    GONE = "gone"
+    CHANGED = "changed"
+    PROTECTED = "protected"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer for one version; ``image`` holds the rows that a claim removes (table -> rows), for an undo."""
+
+    id: str
+    answer: ClaimAnswer
+    detail: str = ""
+    image: Mapping[str, Sequence[Mapping[str, object]]] | None = None
+
+
+Intent = Callable[[Sequence[Claimed]], None]
+"""Called inside the transaction with all answers, before the commit; returns once they are durable, or raises."""
+
+
+class InDoubt(Exception):
+    """The answer to a commit was lost: only :meth:`Catalog.presence` can tell what happened."""
+
+
+class Catalog(Protocol):
+    """One metadata database, open."""
+
+    def identity(self) -> Identity: ...
+
+    def capabilities(self) -> Capabilities: ...
+
+    def now(self) -> datetime:
+        """The database's clock, aware, in UTC."""
+        ...
+
+    def stores(self) -> Mapping[str, ArtifactStore]:
+        """The artifact stores that exist, by id."""
+        ...
+
+    def oldest_unfinished_run(self, not_before: datetime) -> datetime | None:
+        """When the oldest pipeline run began that has not finished and began at or after *not_before*."""
+        ...
+
+    def survey(self, *, tags: bool) -> Iterator[Sequence[Surveyed]]:
+        """Every version once, in pages, with the kinds of its references; with its tags if asked."""
+        ...
+
+    def claims(self) -> Iterator[Sequence[Claim]]:
+        """Every other URI that somebody lays claim to, in pages."""
+        ...
+
+    def find(self, needle: str) -> Sequence[Version]:
+        """The versions that *needle* names: an id (with or without dashes), an artifact name, or an exact URI."""
+        ...
+
+    def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:
+        """Per id its references, or None when there is no such version."""
+        ...
+
+    def recheck(self, requests: Sequence[ClaimRequest], rules: ClaimRules) -> Sequence[Claimed]:
+        """What a claim would answer now; nothing is written."""
+        ...
+
+    def claim(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
+        """Take the versions out of reach in one short transaction if still unreferenced; units are all or none.
+
+        Raises :class:`InDoubt` when the commit's answer was lost, after which nothing may be assumed.
+        """
+        ...
+
+    def presence(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The URI of each of *ids* that exists, read with a lock that waits for open transactions: the final word."""
+        ...
+
+    def overlapping(self, uris: Mapping[str, str], since: datetime) -> Mapping[str, str]:
+        """Of *uris* (id -> URI), those that another version created or changed *since* claims too: id -> who."""
+        ...
+
+    def settle(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
+        """Second look at rows that an only-artifact claim marked: CLAIMED, or their URI restored and REFERENCED."""
+        ...
+
+    def close(self) -> None: ...

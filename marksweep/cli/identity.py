@@ -1,0 +1,108 @@
+"""Whose key signs and who is trusted: the user's configuration folder, the environment, or the options."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from marksweep.errors import UsageError
+from marksweep.plan.allowed_signers import Trust
+from marksweep.plan.keys import SIGNING_KEY_VARIABLE, SigningKey, create_key, key_from_environment, load_key
+
+CONFIG_VARIABLE = "MARKSWEEP_CONFIG_DIR"
+TRUST_VARIABLE = "MARKSWEEP_TRUST"
+
+
+def config_dir() -> Path:
+    """Where this user's key and trust file are."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or user_config_path("marksweep", appauthor=False))
+
+
+def key_path() -> Path:
+    return config_dir() / "signing_key"
+
+
+def trust_path() -> Path:
+    return config_dir() / "allowed_signers"
+
+
+def principal() -> str:
+    """This account on this machine, as a name for a trust file."""
+    name = f"{getpass.getuser()}@{socket.gethostname()}"
+    return re.sub(r"[^A-Za-z0-9._@+-]", "-", name)
+
+
+def trust_line(name: str, key: SigningKey) -> str:
+    """The line of an ``allowed_signers`` file that trusts *key* in every role of marksweep."""
+    return f'{name} namespaces="marksweep-*@marksweep.dev" {key.public.line}'
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The key that signs, and where it came from."""
+
+    key: SigningKey
+    source: str
+
+
+def signing(path: Path | None, tell: Callable[[str], None]) -> Signing:
+    """The key to sign with: *path*, the environment's, the user's own; made on first use, but never in CI."""
+    if path is not None:
+        return Signing(load_key(path), str(path))
+    from_environment = key_from_environment(os.environ)
+    if from_environment is not None:
+        return Signing(from_environment, SIGNING_KEY_VARIABLE)
+    own = key_path()
+    if own.exists():
+        return Signing(load_key(own), str(own))
+    if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+        raise UsageError(
+            f"there is no signing key, and in CI (CI={os.environ['CI']}) none is made",
+            f"set {SIGNING_KEY_VARIABLE} to an OpenSSH private key from the CI's secrets, or give --key FILE",
+        )
+    key = create_own_key(own)
+    tell(
+        f"A signing key was made at {own}. It proves that this account on this machine computed a plan and that no byte "
+        "of it changed since. It is no approval, and no protection from somebody who can use this account."
+    )
+    return Signing(key, str(own))
+
+
+def create_own_key(path: Path) -> SigningKey:
+    """Make a key at *path*, and trust it in this user's trust file."""
+    key = create_key(path, principal())
+    add_trust(trust_line(principal(), key))
+    return key
+
+
+def add_trust(line: str) -> Path:
+    """Append *line*, checked, to this user's trust file; return where that is."""
+    Trust.of([line], "the new line")
+    path = trust_path()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if line not in before.splitlines():
+        joint = "" if not before or before.endswith("\n") else "\n"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{joint}{line}\n")
+    return path
+
+
+def trust(path: Path | None) -> Trust:
+    """Who is trusted: *path*, ``MARKSWEEP_TRUST``, or this user's own trust file and the key of the environment."""
+    named = path or (Path(os.environ[TRUST_VARIABLE]) if os.environ.get(TRUST_VARIABLE) else None)
+    if named is not None:
+        return Trust.load(named)
+    own = trust_path()
+    lines = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
+    key = key_from_environment(os.environ)
+    if key is not None:
+        lines.append(trust_line(principal(), key))
+    return Trust.of(lines, str(own))

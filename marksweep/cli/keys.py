@@ -1,0 +1,94 @@
+"""``marksweep keys``: create, show, trust."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marksweep.cli import options as opt
+from marksweep.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from marksweep.plan.keys import SigningKey
+    from marksweep.report.documents import Document
+
+keys = typer.Typer(help="Make, show and trust signing keys.", no_args_is_help=True)
+
+
+@keys.command()
+def create(
+    path: Annotated[Path | None, typer.Option("--out", "-o", help="Where; default: this user's configuration folder.")] = None,
+    json: opt.Json = False,
+) -> None:
+    """Make an Ed25519 key in OpenSSH's format. This user's own key is trusted by this user at once."""
+    from marksweep.cli.identity import create_own_key, key_path, principal
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.plan.keys import create_key
+
+    def work() -> tuple[Document, ExitStatus]:
+        target = path or key_path()
+        key = create_key(target, principal()) if path else create_own_key(target)
+        return _result(target, key), ExitStatus.DONE
+
+    conclude(Screen(json), work)
+
+
+@keys.command()
+def show(key: opt.KeyFile = None, json: opt.Json = False) -> None:
+    """Show the key that would sign, and the line that makes others trust it."""
+    from marksweep.cli.identity import key_path, signing
+    from marksweep.cli.screen import Screen, conclude
+
+    screen = Screen(json)
+
+    def work() -> tuple[Document, ExitStatus]:
+        if key is None and not key_path().exists():
+            raise UsageError(f"there is no key at {key_path()} yet", "make one with `marksweep keys create`")
+        signer = signing(key, screen.tell)
+        return _result(Path(signer.source), signer.key), ExitStatus.DONE
+
+    conclude(screen, work)
+
+
+@keys.command()
+def trust(
+    line: Annotated[str, typer.Argument(metavar="LINE|FILE.pub", help="An allowed_signers line, or a public key file.")],
+    name: Annotated[str | None, typer.Option("--as", help="Whose key it is, for a public key file.")] = None,
+    json: opt.Json = False,
+) -> None:
+    """Trust a key: append its line to this user's trust file."""
+    from marksweep.cli.identity import add_trust
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.plan.publickey import PublicKey
+    from marksweep.report.documents import KeyResult
+
+    def work() -> tuple[Document, ExitStatus]:
+        text = line
+        if Path(line).is_file():
+            key_type, _, rest = Path(line).read_text(encoding="utf-8").strip().partition(" ")
+            if name is None:
+                raise UsageError(f"{line} is a public key file", "say whose it is: --as alice@example.org")
+            text = f'{name} namespaces="marksweep-*@marksweep.dev" {key_type} {rest.partition(" ")[0]}'
+        added = add_trust(text)
+        words = text.split()
+        found = PublicKey.parse(" ".join(words[-2:]) if words[-2].startswith(("ssh-", "ecdsa-", "sk-")) else text)
+        return (
+            KeyResult(path=str(added), fingerprint=found.fingerprint, allowed_signers_line=text, trusted_in=str(added)),
+            ExitStatus.DONE,
+        )
+
+    conclude(Screen(json), work)
+
+
+def _result(path: Path, key: SigningKey) -> Document:
+    from marksweep.cli.identity import principal, trust_line, trust_path
+    from marksweep.report.documents import KeyResult
+
+    line = trust_line(principal(), key)
+    own = trust_path()
+    trusted = own.exists() and key.public.line in own.read_text(encoding="utf-8")
+    return KeyResult(
+        path=str(path), fingerprint=key.fingerprint, allowed_signers_line=line, trusted_in=str(own) if trusted else None
+    )

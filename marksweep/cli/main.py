@@ -1,0 +1,45 @@
+"""The program: every command is declared here or in a neighbour, and imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from marksweep import __version__
+from marksweep.cli.demo.command import demo
+from marksweep.cli.keys import keys
+from marksweep.cli.mark_commands import explain, mark
+from marksweep.cli.plan_commands import approve, show, status, verify
+from marksweep.cli.sweep_commands import prune, sweep
+
+app = typer.Typer(
+    name="marksweep",
+    help="Two-phase garbage collection for ML artifact stores: [b]mark[/b] writes a signed plan that people review, "
+    "[b]sweep[/b] rechecks every entry and deletes it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (mark, show, verify, approve, sweep, status, explain, prune, demo):
+    app.command()(command)
+app.add_typer(keys, name="keys")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"marksweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="marksweep")

@@ -1,0 +1,40 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan file.", show_default=False)]
+CatalogUrl = Annotated[
+    str | None,
+    typer.Option("--catalog", metavar="URL", help="The catalog's database; default: where ZenML's configuration points."),
+]
+LocalStores = Annotated[
+    Path | None, typer.Option("--local-stores", help="ZenML's local stores folder, if it is not beside the database.")
+]
+StoreOptions = Annotated[
+    Path | None, typer.Option("--store-options", metavar="FILE", help="JSON: store name -> endpoint_url, profile, region, …")
+]
+KeyFile = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Sign with this OpenSSH private key.")]
+TrustFile = Annotated[
+    Path | None, typer.Option("--trust", metavar="FILE", help="Trust the keys of this allowed_signers file.")
+]
+Approvals = Annotated[int, typer.Option("--approvals", min=0, help="Ask for the approvals of so many people.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+IgnoreErrors = Annotated[bool, typer.Option("--ignore-errors", "-i", help="Go on past an entry that fails.")]
+AcceptInstance = Annotated[
+    str | None,
+    typer.Option("--accept-instance", metavar="sha256:…", help="The database was moved: accept this instance digest."),
+]
+Drain = Annotated[
+    str | None,
+    typer.Option("--drain", help="With --only-artifact: wait so long between marking a row and deleting its bytes (60s)."),
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
+EXPIRES_DEFAULT = "14d"
+Expires = Annotated[str, typer.Option("--expires", help="How long the plan may wait for its sweep.")]

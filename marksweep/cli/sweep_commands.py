@@ -1,0 +1,145 @@
+"""``marksweep sweep`` and ``marksweep prune``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marksweep.cli import options as opt
+from marksweep.cli.filters import Filters, read_duration, with_filters
+from marksweep.errors import ExitStatus, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from marksweep.cli.screen import Screen
+    from marksweep.cli.sweeping import SweepRequest
+    from marksweep.report.documents import Document, PlanSummary
+
+
+def sweep(
+    plan: opt.PlanPath,
+    catalog: opt.CatalogUrl = None,
+    local_stores: opt.LocalStores = None,
+    store_options: opt.StoreOptions = None,
+    trust: opt.TrustFile = None,
+    approvals: opt.Approvals = 0,
+    key: opt.KeyFile = None,
+    yes: opt.Yes = False,
+    ignore_errors: opt.IgnoreErrors = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Recheck every entry and report; claim and delete nothing.")] = False,
+    accept_instance: opt.AcceptInstance = None,
+    drain: opt.Drain = None,
+    batch_size: opt.BatchSize = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Delete what a verified plan says, rechecking each entry first. Run it again to resume: every run does."""
+    from marksweep.cli.identity import signing
+    from marksweep.cli.identity import trust as trusted
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.cli.summaries import summary
+    from marksweep.cli.sweeping import check_catalog, rehearse_plan, sweep_plan
+    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.plan.verify import verify
+
+    screen = Screen(json, quiet)
+
+    def work() -> tuple[Document | None, ExitStatus]:
+        request = sweep_request(ignore_errors, batch_size, drain, accept_instance)
+        with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
+            now = opened.now()
+            with verify(plan, trusted(trust), now, approvals=approvals) as verified:
+                check_catalog(verified, opened, accept_instance)
+                stores = store_adapters(store_options)
+                if dry_run:
+                    return rehearse_plan(screen, verified, opened, stores)
+                if not yes:
+                    ask(screen, summary(verified, now))
+                return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell))
+
+    conclude(screen, work)
+
+
+@with_filters
+def prune(
+    filters: Filters,
+    catalog: opt.CatalogUrl = None,
+    local_stores: opt.LocalStores = None,
+    store_options: opt.StoreOptions = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="PLAN", help="Where to keep the plan; default: this user's state folder.")
+    ] = None,
+    key: opt.KeyFile = None,
+    yes: opt.Yes = False,
+    ignore_errors: opt.IgnoreErrors = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after showing what would go.")] = False,
+    drain: opt.Drain = None,
+    batch_size: opt.BatchSize = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Mark, show, ask and sweep in one go: the drop-in for `zenml artifact prune`, through the very same two phases."""
+    from marksweep.cli.identity import signing
+    from marksweep.cli.marking import mark_plan
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.cli.summaries import summary
+    from marksweep.cli.sweeping import sweep_plan
+    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.model.policy import EXPIRES_AFTER
+    from marksweep.report.documents import PruneResult, ShowResult
+
+    screen = Screen(json, quiet)
+
+    def work() -> tuple[Document | None, ExitStatus]:
+        request = sweep_request(ignore_errors, batch_size, drain, None)
+        with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
+            now = opened.now()
+            signer = signing(key, screen.tell)
+            stores = store_adapters(store_options)
+            marked = mark_plan(screen, opened, stores, filters, signer, out or _kept_plan(now), EXPIRES_AFTER, overwrite=False)
+            with marked.plan as plan:
+                found = summary(plan, now)
+                if dry_run or not found.entries:
+                    return PruneResult(plan=found, sweep=None), ExitStatus.DONE
+                if not json:
+                    screen.show(ShowResult(plan=found, entries=()))
+                if not yes:
+                    ask(screen, found)
+                result, status = sweep_plan(screen, plan, opened, stores, request, lambda: signer)
+                return (PruneResult(plan=found, sweep=result) if json else result), status
+
+    conclude(screen, work)
+
+
+def sweep_request(ignore_errors: bool, batch: int | None, drain: str | None, accept_instance: str | None) -> SweepRequest:
+    """How to run a sweep, from its options."""
+    from marksweep.cli.sweeping import SweepRequest
+    from marksweep.model.policy import DRAIN
+
+    wait = read_duration("--drain", drain) if drain is not None else DRAIN
+    return SweepRequest(ignore_errors, batch, wait, accept_instance)
+
+
+def ask(screen: Screen, plan: PlanSummary) -> None:
+    """Ask whether to go on; raise Interrupted on no, and UsageError where nobody can answer."""
+    from marksweep.report.confirm import confirmation
+
+    if not sys.stdin.isatty():
+        raise UsageError("the sweep asks before it deletes, and there is no terminal to ask at", "add --yes")
+    screen.err.print(confirmation(plan))
+    if not typer.confirm("Delete?", default=False, err=True):
+        raise Interrupted("not confirmed", "run the same command again when the plan is right")
+
+
+def _kept_plan(now: datetime) -> Path:
+    """Where prune keeps its plan, so that an interrupted run can be resumed with `marksweep sweep`."""
+    from platformdirs import user_state_path
+
+    from marksweep.mark.draft import plan_id
+
+    folder = user_state_path("marksweep", appauthor=False) / "plans"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"{now:%Y-%m-%d}-{plan_id()}.plan.json"

@@ -1,0 +1,84 @@
+"""The composition root: the one place that knows every adapter, and imports it only when something needs it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from marksweep.catalog.port import Catalog
+from marksweep.errors import UsageError
+from marksweep.model.uri import claims
+from marksweep.model.version import ArtifactStore
+from marksweep.store.port import StoreOpener
+from marksweep.store.realpath import RealPaths
+
+
+
+@contextmanager
+def open_catalog(url: str | None, local_stores: Path | None, *, writes: bool = False) -> Iterator[Catalog]:
+    """The catalog that *url* names, or the one that ZenML's own configuration points at."""
+    from marksweep.catalog.zenml.catalog import ZenmlCatalog
+    from marksweep.catalog.zenml.discover import discover
+
+    catalog = ZenmlCatalog(discover(os.environ, url, local_stores), writes=writes)
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def clock(catalog: Catalog) -> datetime:
+    """The database's clock."""
+    return catalog.now()
+
+
+def utc_now() -> datetime:
+    """This machine's clock, for what no database is asked about."""
+    return datetime.now(UTC)
+
+
+class StoreAdapters:
+    """The stores port over the adapters there are; *options* per store, from ``--store-options``."""
+
+    flavors = frozenset({"local", "s3"})
+
+    def __init__(self, options: Mapping[str, Mapping[str, object]]) -> None:
+        self._options = options
+        self._paths = RealPaths()
+
+    def open(self, store: ArtifactStore) -> StoreOpener:
+        if store.flavor == "s3":
+            from marksweep.store import s3
+
+            return s3.open_store(store, {**self._options.get("*", {}), **self._options.get(store.name, {})})
+        from marksweep.store import local
+
+        return local.open_store(store)
+
+    def root_keys(self, store: ArtifactStore) -> tuple[str, ...]:
+        return self.spellings(store.root) if store.root else ()
+
+    def spellings(self, uri: str) -> tuple[str, ...]:
+        return self._paths.spellings(uri) if re.match(r"(?i)/|file://", uri) else claims(uri)
+
+
+def store_adapters(options_file: Path | None) -> StoreAdapters:
+    """The adapters, with the options of ``--store-options FILE``: JSON, store name (or ``*``) -> options of its client."""
+    if options_file is None:
+        return StoreAdapters({})
+    try:
+        options = msgspec.json.decode(options_file.read_bytes(), type=dict[str, dict[str, object]])
+    except OSError as error:
+        raise UsageError(f"{options_file} cannot be read: {error.strerror}", "check the path given to --store-options") from None
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            f"{options_file} is not what --store-options expects: {error}",
+            'write JSON like {"my-store": {"endpoint_url": "https://…", "profile": "…"}}; the name "*" is for all stores',
+        ) from None
+    return StoreAdapters(options)

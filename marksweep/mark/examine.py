@@ -1,0 +1,111 @@
+"""From catalog to orphans: survey, judge, rank, compare URIs. No store is asked here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from marksweep.catalog.port import Catalog
+from marksweep.mark.observer import MarkObserver
+from marksweep.mark.overlap import components
+from marksweep.mark.worksheet import Worksheet
+from marksweep.model.entry import EntryReason
+from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
+from marksweep.model.uri import locate
+from marksweep.model.verdict import Circumstances, Judge, KeptReason
+from marksweep.model.version import Surveyed
+from marksweep.store.port import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What an examination found out besides the worksheet: who claims the place of each component that is kept."""
+
+    judge: Judge
+    claimed_by: dict[str, str]
+    """Version id -> who claims its place, for (at most ``REMEMBERED``) versions that were kept for that."""
+
+
+REMEMBERED = 10_000
+
+
+def circumstances(catalog: Catalog, stores: Stores, now: datetime) -> Circumstances:
+    """Everything that the rules about single versions need."""
+    known = dict(catalog.stores())
+    return Circumstances(
+        now=now,
+        oldest_unfinished_run=catalog.oldest_unfinished_run(now - UNFINISHED_RUN_HORIZON),
+        stores=known,
+        roots={id_: stores.root_keys(store) for id_, store in known.items()},
+        flavors=stores.flavors,
+    )
+
+
+def examine(
+    catalog: Catalog, stores: Stores, policy: Policy, now: datetime, worksheet: Worksheet, observer: MarkObserver
+) -> Examined:
+    """Fill *worksheet* with the orphans of the catalog under *policy*; every version is counted exactly once."""
+    judge = Judge(policy, circumstances(catalog, stores, now))
+    for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags)):
+        for surveyed in page:
+            _enter(surveyed, judge, policy, stores, worksheet)
+        observer.surveyed(len(page))
+    for claims in catalog.claims():
+        for claim in claims:
+            worksheet.add_spellings(stores.spellings(claim.uri), claim.version_id, own=False, holder=claim.holder)
+    observer.comparing()
+    worksheet.index()
+    if policy.keep_latest:
+        worksheet.keep_newest(policy.keep_latest)
+    claimed_by = _compare(worksheet)
+    for name in judge.unmatched():
+        observer.warn(f"{name!r} is to be kept out of the plan, but matches no version: check its spelling")
+    return Examined(judge, claimed_by)
+
+
+def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet) -> None:
+    version = surveyed.version
+    worksheet.versions += 1
+    worksheet.add_spellings(stores.spellings(version.uri), version.id, own=True)
+    if policy.keep_latest:
+        worksheet.add_seen(version)
+    verdict = judge.verdict(surveyed)
+    if verdict is not None:
+        worksheet.kept[verdict.rule] += 1
+        return
+    reason: EntryReason = "model_links_ignored" if surveyed.references else "unreferenced"
+    worksheet.add_orphan(version, locate(version.uri).key, reason)
+
+
+def _compare(worksheet: Worksheet) -> dict[str, str]:
+    """Keep what anything alive claims, until nothing changes; then tie what shares a place into units.
+
+    A place can be reached by two keys (a symbolic link in a local path). Orphans that meet only by such a second key are
+    kept: their bytes cannot be told apart by the plan's own keys.
+    """
+    claimed_by: dict[str, str] = {}
+    while True:
+        contested: list[tuple[bytes, str]] = []
+        units: list[list[str]] = []
+        for component in components(worksheet.spellings()):
+            if component.alive is not None:
+                contested.append((component.root, component.alive))
+            elif len(component.orphans) > 1:
+                units.append(list(component.orphans))
+        for orphans in units:
+            if not worksheet.nested(orphans):
+                worksheet.keep(orphans, KeptReason.CLAIMED)
+                claimed_by.update(dict.fromkeys(orphans[:REMEMBERED], "another orphan, by another path to the same place"))
+                contested.append((b"", ""))
+        if not contested:
+            break
+        for root, holder in contested:
+            if not root:
+                continue
+            ids = worksheet.orphans_below(root)
+            for id_ in ids[: max(0, REMEMBERED - len(claimed_by))]:
+                claimed_by[id_] = holder
+            worksheet.keep(ids, KeptReason.CLAIMED)
+    for orphans in units:
+        worksheet.share(orphans[0], orphans[1:])
+    return claimed_by

@@ -1,0 +1,210 @@
+"""Where a mark keeps what it knows while it works: a scratch database on disk, so that memory stays flat.
+
+It holds the orphans so far, and every key that anybody lays claim to. A version that turns out to be kept leaves the
+orphans, and from then on its keys count as alive.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from marksweep.model.entry import Entry, EntryReason
+from marksweep.model.instant import to_text
+from marksweep.model.verdict import KeptReason
+from marksweep.model.version import Version
+
+_SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA temp_store = FILE;
+PRAGMA cache_size = -16000;
+CREATE TABLE orphan (
+  id TEXT PRIMARY KEY, key BLOB NOT NULL, artifact TEXT, version TEXT, project TEXT, uri TEXT, store_id TEXT,
+  created TEXT, updated TEXT, reason TEXT, objects INTEGER, bytes INTEGER, fingerprint TEXT, shares TEXT
+);
+CREATE TABLE spelling (key BLOB NOT NULL, owner TEXT, own INTEGER NOT NULL, holder TEXT);
+CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER, id TEXT NOT NULL);
+"""
+_PREFIX_END = b"\xff"
+"""Above every UTF-8 byte: the end of the range of keys that begin with a prefix."""
+
+
+class Spelling(NamedTuple):
+    """One key: whose it is, whether it is alive (or an orphan's own), and who to name."""
+
+    key: bytes
+    owner: str | None
+    orphan: bool
+    holder: str | None
+
+
+class Place(NamedTuple):
+    """What the sizing of one unit needs."""
+
+    key: bytes
+    id: str
+    uri: str
+    store_id: str
+
+
+class Worksheet:
+    """The scratch database; a context manager that removes it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="marksweep-")
+        self._db = sqlite3.connect(
+            Path(self._folder.name) / "worksheet.db", isolation_level=None, check_same_thread=False
+        )
+        self._db.executescript(_SCHEMA)
+        self.kept: Counter[KeptReason] = Counter()
+        self.versions = 0
+
+    def __enter__(self) -> Self:
+        self._db.execute("BEGIN")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def add_orphan(self, version: Version, key: str, reason: EntryReason) -> None:
+        """An orphan as far as the rules about single versions say."""
+        self._db.execute(
+            "INSERT INTO orphan VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)",
+            (
+                version.id, key.encode(), version.artifact, version.version, version.project, version.uri,
+                version.store_id, to_text(version.created), to_text(version.updated), reason,
+            ),
+        )  # fmt: skip
+
+    def add_spellings(self, keys: Iterable[str], owner: str | None, *, own: bool, holder: str | None = None) -> None:
+        """Keys that *owner* (a version's id, or nobody's) lays claim to."""
+        rows = [(key.encode("utf-8", "surrogateescape"), owner, int(own), holder) for key in keys]
+        self._db.executemany("INSERT INTO spelling VALUES (?,?,?,?)", rows)
+
+    def add_seen(self, version: Version) -> None:
+        """Remember a version for the rank within its artifact."""
+        row = (version.artifact_id, version.created.isoformat(), version.number, version.id)
+        self._db.execute("INSERT INTO seen VALUES (?,?,?,?)", row)
+
+    def keep(self, ids: Sequence[str], reason: KeptReason) -> None:
+        """These are no orphans after all; their keys count as alive from now on."""
+        for id_ in ids:
+            gone = self._db.execute("DELETE FROM orphan WHERE id = ?", (id_,)).rowcount
+            self.kept[reason] += gone
+
+    def keep_newest(self, count: int) -> None:
+        """Keep orphans among the newest *count* of their artifact: by created, then number, then id."""
+        rows = self._db.execute(
+            "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY artifact_id"
+            " ORDER BY created DESC, number DESC NULLS LAST, id DESC) AS rank FROM seen) WHERE rank <= ?"
+            " AND id IN (SELECT id FROM orphan)",
+            (count,),
+        ).fetchall()
+        self.keep([r[0] for r in rows], KeptReason.NEWEST)
+
+    def index(self) -> None:
+        """Once everything is in."""
+        self._db.execute("CREATE INDEX spelling_key ON spelling (key)")
+        self._db.execute("CREATE INDEX orphan_key ON orphan (key, id)")
+        self._db.execute("CREATE INDEX orphan_shares ON orphan (shares) WHERE shares IS NOT NULL")
+
+    def spellings(self) -> Iterator[Spelling]:
+        """Every key in order, but the keys that an orphan claims beside its own URI."""
+        cursor = self._db.execute(
+            "SELECT s.key, s.owner, o.id IS NOT NULL AS orphan, s.holder FROM spelling s"
+            " LEFT JOIN orphan o ON o.id = s.owner WHERE s.own = 1 OR o.id IS NULL ORDER BY s.key, s.owner"
+        )
+        return (Spelling(key, owner, bool(orphan), holder) for key, owner, orphan, holder in cursor)
+
+    def orphans_below(self, root: bytes) -> list[str]:
+        """The orphans that have a key at or below *root*."""
+        rows = self._db.execute(
+            "SELECT DISTINCT o.id FROM spelling s JOIN orphan o ON o.id = s.owner"
+            " WHERE s.own = 1 AND s.key >= ? AND s.key < ?",
+            (root, root + _PREFIX_END),
+        )
+        return [r[0] for r in rows.fetchall()]
+
+    def nested(self, ids: Sequence[str]) -> bool:
+        """Whether, by the keys of the plan itself, all of *ids* lie in the place of the first."""
+        query = "SELECT key FROM orphan WHERE id = ?"
+        (root,) = self._db.execute(query, (ids[0],)).fetchone()
+        return all(bytes(self._db.execute(query, (i,)).fetchone()[0]).startswith(root) for i in ids)
+
+    def share(self, unit: str, others: Sequence[str]) -> None:
+        """*others* lie within *unit*'s URI: they are claimed with it or not at all."""
+        self._db.executemany("UPDATE orphan SET shares = ? WHERE id = ?", [(unit, other) for other in others])
+
+    def units(self) -> int:
+        """How many places there are: units count once."""
+        return int(self._db.execute("SELECT count(*) FROM orphan WHERE shares IS NULL").fetchone()[0])
+
+    def places(self, after: Place | None, most: int) -> list[Place]:
+        """The first entries of the next *most* units, in plan order."""
+        key, id_ = (after.key, after.id) if after is not None else (b"", "")
+        rows = self._db.execute(
+            "SELECT key, id, uri, store_id FROM orphan WHERE shares IS NULL AND (key, id) > (?, ?)"
+            " ORDER BY key, id LIMIT ?",
+            (key, id_, most),
+        )
+        return [Place(*row) for row in rows.fetchall()]
+
+    def unit(self, first: str) -> list[tuple[str, str]]:
+        """(id, URI) of every version in the unit of *first*."""
+        query = "SELECT key, id, uri FROM orphan WHERE id = ? UNION ALL SELECT key, id, uri FROM orphan WHERE shares = ?"
+        return [(id_, uri) for _, id_, uri in self._db.execute(query + " ORDER BY 1, 2", (first, first)).fetchall()]
+
+    def measure(self, unit: str, objects: int, bytes_: int, fingerprint: str) -> None:
+        """What lies under a unit; the others in it count nothing."""
+        self._db.execute(
+            "UPDATE orphan SET objects = ?, bytes = ?, fingerprint = ? WHERE id = ?", (objects, bytes_, fingerprint, unit)
+        )
+        self._db.execute(
+            "UPDATE orphan SET objects = 0, bytes = 0, fingerprint = ? WHERE shares = ?", (fingerprint, unit)
+        )
+
+    def totals(self) -> tuple[int, int | None, int | None]:
+        """Entries, objects, bytes; the latter are None when any is unknown."""
+        entries, objects, bytes_, known = self._db.execute(
+            "SELECT count(*), coalesce(sum(objects), 0), coalesce(sum(bytes), 0), count(objects) FROM orphan"
+        ).fetchone()
+        return (entries, objects, bytes_) if known == entries else (entries, None, None)
+
+    def groups(self, most: int) -> list[tuple[str, str, int, int | None]]:
+        """(project, artifact, entries, bytes) of the artifacts with the most bytes, then entries."""
+        rows = self._db.execute(
+            "SELECT project, artifact, count(*), CASE WHEN count(bytes) = count(*) THEN sum(bytes) END FROM orphan"
+            " GROUP BY project, artifact ORDER BY 4 DESC NULLS LAST, 3 DESC, 1, 2 LIMIT ?",
+            (most,),
+        )
+        return rows.fetchall()
+
+    def store_ids(self) -> list[str]:
+        """The stores that the orphans lie in."""
+        return [r[0] for r in self._db.execute("SELECT DISTINCT store_id FROM orphan ORDER BY 1").fetchall()]
+
+    def orphan(self, id_: str) -> bool:
+        """Whether the version is an orphan still."""
+        return self._db.execute("SELECT 1 FROM orphan WHERE id = ?", (id_,)).fetchone() is not None
+
+    def entries(self) -> Iterator[Entry]:
+        """The plan's entries, in plan order. May be read more than once."""
+        cursor = self._db.execute(
+            "SELECT id, artifact, version, project, uri, objects, bytes, fingerprint, created, updated, reason, shares"
+            " FROM orphan ORDER BY key, id"
+        )
+        for id_, artifact, version, project, uri, objects, bytes_, digest, created, updated, reason, shares in cursor:
+            yield Entry(
+                id=id_, artifact=artifact, version=version, project=project, uri=uri, objects=objects, bytes=bytes_,
+                fingerprint=digest, created=created, updated=updated, reason=reason, shares=shares,
+            )  # fmt: skip
+

@@ -1,0 +1,109 @@
+"""Where a version's bytes are, compared by path segments.
+
+Two readings of one URI, on purpose:
+
+* ``locate`` is strict. Only a URI that it accepts may ever be deleted: one plain spelling, one store, no way out.
+* ``claims`` is liberal. A *live* version keeps everything that any reading of its URI could mean.
+
+Keys end in ``/`` so that "inside" is a string prefix: ``s3://b/abc/`` does not contain ``s3://b/abcd/``. Their order as
+UTF-8 bytes is also the order in which S3 and GCS list the objects below them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+SCHEMES = {
+    "s3": "s3", "s3a": "s3", "s3n": "s3",
+    "gs": "gs", "gcs": "gs",
+    "az": "az", "abfs": "az", "abfss": "az", "adl": "az",
+    "file": "file",
+}  # fmt: skip
+"""Scheme as written -> the scheme that keys carry: two spellings of one place must have one key."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+class UriRefused(ValueError):
+    """This URI may not be deleted; the message says why, without repeating the URI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place that is safe to name: ``scheme``, ``bucket`` (empty for local files) and at least zero plain segments."""
+
+    scheme: str
+    bucket: str
+    segments: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The order and prefix key, ``scheme://bucket/segment/…/``."""
+        return "/".join((f"{self.scheme}://{self.bucket}", *self.segments, ""))
+
+    @property
+    def path(self) -> str:
+        """The object key below the bucket, or the absolute path of a local file, without a trailing slash."""
+        joined = "/".join(self.segments)
+        return f"/{joined}" if self.scheme == "file" else joined
+
+
+def locate(uri: str) -> Location:
+    """Read *uri* strictly; raise :class:`UriRefused` unless it has exactly one meaning.
+
+    One trailing slash is spelling and ignored. Characters that are special elsewhere (``*``, ``[``, ``?``, ``#``,
+    ``%2F``, newlines) are themselves: marksweep never expands, decodes or joins them.
+    """
+    scheme, bucket, rest = _split(uri)
+    if scheme is None:
+        raise UriRefused("its scheme is not one of a known artifact store")
+    if "@" in bucket or ":" in bucket:
+        raise UriRefused("its bucket holds a user name, a password or a port")
+    if scheme != "file" and not bucket:
+        raise UriRefused("it names no bucket")
+    if scheme == "file" and not rest.startswith("/"):
+        raise UriRefused("it is a relative path")
+    if "\0" in rest:
+        raise UriRefused("it holds a NUL character")
+    segments = tuple(rest.removeprefix("/").removesuffix("/").split("/"))
+    if segments == ("",):
+        segments = ()
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise UriRefused("it holds an empty, '.' or '..' path segment")
+    return Location(scheme, bucket, segments)
+
+
+def claims(uri: str) -> tuple[str, ...]:
+    """Every key that *uri* could mean, for a version that is alive. Never raises."""
+    scheme, bucket, rest = _split(uri)
+    if scheme is None:
+        return (uri.rstrip("/") + "/",)
+    base = f"{scheme}://{bucket}/"
+    collapsed = posixpath.normpath("/" + rest).strip("/")
+    readings = {base + collapsed + "/" if collapsed else base}
+    literal = rest.removeprefix("/").removesuffix("/")
+    if scheme != "file" and literal:
+        readings.add(base + literal + "/")
+    return tuple(sorted(readings))
+
+
+def _split(uri: str) -> tuple[str | None, str, str]:
+    match = _SCHEME.match(uri)
+    if match is None:
+        return ("file", "", uri) if uri.startswith("/") else (None, "", uri)
+    scheme = SCHEMES.get(match[1].lower())
+    if scheme is None:
+        return None, "", uri
+    rest = uri[match.end() :]
+    if scheme == "file":
+        return scheme, "", rest
+    bucket, slash, path = rest.partition("/")
+    return scheme, bucket, slash + path
+
+
+def contains(outer: str, inner: str) -> bool:
+    """Whether key *inner* is key *outer* or lies below it."""
+    return inner.startswith(outer)

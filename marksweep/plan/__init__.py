@@ -1,0 +1,1 @@
+"""The file between the two phases: write, read, verify, sign, approve."""

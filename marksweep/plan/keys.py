@@ -1,0 +1,150 @@
+"""Private keys: made, loaded, and never shown. No message here holds a byte of one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from marksweep.errors import UsageError
+from marksweep.plan.publickey import CURVES, ECDSA, RSA, RSA_HASHES, PublicKey
+from marksweep.plan.wire import put_positive, put_string
+
+SIGNING_KEY_VARIABLE = "MARKSWEEP_SIGNING_KEY"
+"""Environment variable with the text of an unencrypted OpenSSH private key, for CI."""
+MAX_KEY_FILE = 64 * 1024
+"""Bytes of the largest key file that is read."""
+
+_AGENT = "sign with `ssh-keygen -Y sign`, which asks for the passphrase or the agent, or run `marksweep keys new`"
+_PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class SigningKey:
+    """A private key in memory: Ed25519, ECDSA on a NIST curve, or RSA of at least 2048 bits. Its ``repr`` hides it."""
+
+    __slots__ = ("_private", "public")
+
+    public: PublicKey
+
+    def __init__(self, private: _PrivateKey) -> None:
+        """Wrap a key of ``cryptography``; raise ValueError for a curve or a size that no verifier accepts."""
+        self._private = private
+        self.public = PublicKey.parse(
+            private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        )
+
+    @classmethod
+    def of_text(cls, text: str, source: str) -> Self:
+        """Read the text of an OpenSSH private key; *source* names it in the :class:`UsageError`."""
+        octets = ("\n".join(text.split("\r\n")).strip() + "\n").encode("utf-8", "replace")
+        if octets.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+            raise UsageError(f"{source} holds a public key", f"give the private key, or {_AGENT}")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                private = load_ssh_private_key(octets, None)
+            if not isinstance(private, _PrivateKey):
+                raise ValueError
+            return cls(private)
+        except TypeError:
+            raise UsageError(f"{source} is encrypted with a passphrase", _AGENT) from None
+        except UnsupportedAlgorithm:
+            raise UsageError(f"{source} is encrypted, or of a type that cannot be used here", _AGENT) from None
+        except ValueError:
+            fact = f"{source} is not an OpenSSH private key of a supported type"
+            raise UsageError(fact, f"convert it with `ssh-keygen -p -f FILE`, or {_AGENT}") from None
+
+    @property
+    def fingerprint(self) -> str:
+        """``SHA256:…`` of the public key."""
+        return self.public.fingerprint
+
+    def sign_raw(self, message: bytes) -> bytes:
+        """The signature over *message* in SSH wire form; RSA signs as ``rsa-sha2-512``."""
+        private = self._private
+        match private:
+            case ed25519.Ed25519PrivateKey():
+                return put_string(self.public.algorithm) + put_string(private.sign(message))
+            case ec.EllipticCurvePrivateKey():
+                _, digest = CURVES[ECDSA[self.public.algorithm]]
+                r, s = decode_dss_signature(private.sign(message, ec.ECDSA(digest)))
+                return put_string(self.public.algorithm) + put_string(put_positive(r) + put_positive(s))
+            case rsa.RSAPrivateKey():
+                assert self.public.algorithm == RSA
+                signature = private.sign(message, padding.PKCS1v15(), RSA_HASHES["rsa-sha2-512"])
+                return put_string("rsa-sha2-512") + put_string(signature)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.fingerprint})"
+
+
+def create_key(path: Path, comment: str) -> SigningKey:
+    """Make an Ed25519 key: *path* (0600, OpenSSH format, no passphrase) and *path*.pub. Neither is ever overwritten.
+
+    Raises :class:`UsageError` when one of them exists or cannot be written; then neither is left.
+    """
+    if not comment.isprintable():
+        raise UsageError("the key's comment holds a control character", "choose another comment")
+    private = ed25519.Ed25519PrivateKey.generate()
+    key = SigningKey(private)
+    public = path.with_name(path.name + ".pub")
+    made: list[Path] = []
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        for target, octets, mode in ((path, secret, 0o600), (public, f"{key.public.line} {comment}\n".encode(), 0o644)):
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+                made.append(target)
+                os.fchmod(file.fileno(), mode)
+                file.write(octets)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        for target in made:
+            target.unlink(missing_ok=True)
+        fact = f"the key {error.filename or path} cannot be made: {error.strerror}"
+        raise UsageError(fact, "choose another path; an existing key is never overwritten") from None
+    return key
+
+
+def load_key(path: Path) -> SigningKey:
+    """Load an OpenSSH private key file; raise :class:`UsageError` if it is encrypted, or open to group or others."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            octets = file.read(MAX_KEY_FILE + 1) if stat.S_ISREG(found.st_mode) else b""
+    except OSError as error:
+        remedy = "give another path, or make a key with `marksweep keys new`"
+        raise UsageError(f"the key {path} cannot be read: {error.strerror}", remedy) from None
+    if not stat.S_ISREG(found.st_mode) or len(octets) > MAX_KEY_FILE:
+        raise UsageError(f"{path} is not a key file", "give the path of an OpenSSH private key")
+    public = octets.startswith((b"ssh-", b"ecdsa-", b"sk-"))
+    if found.st_mode & 0o077 and not public:
+        fact = f"the key {path} is open to other accounts (mode {stat.S_IMODE(found.st_mode):04o}, expected 0600)"
+        raise UsageError(fact, f"run `chmod 600 {path}`, and replace the key if somebody may have read it")
+    return SigningKey.of_text(octets.decode("utf-8", "replace"), str(path))
+
+
+def key_from_environment(environ: Mapping[str, str]) -> SigningKey | None:
+    """The key in ``MARKSWEEP_SIGNING_KEY``, or None if it is not set; :class:`UsageError` if it is set and no key."""
+    text = environ.get(SIGNING_KEY_VARIABLE)
+    if text is None:
+        return None
+    if not text.strip():
+        remedy = "check the name of the CI secret (forks do not get it), or unset the variable"
+        raise UsageError(f"{SIGNING_KEY_VARIABLE} is set but empty", remedy)
+    return SigningKey.of_text(text, f"the key in {SIGNING_KEY_VARIABLE}")

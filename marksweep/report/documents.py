@@ -1,0 +1,244 @@
+"""What each command says, as typed documents: the ``--json`` output, and the source of what a terminal shows.
+
+The JSON Schemas under ``schemas/`` are generated from these (``python -m marksweep.report.schemas``). Sizes are in bytes,
+times RFC 3339 in UTC; null means unknown.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from marksweep.model.outcome import Mode
+from marksweep.model.policy import Policy
+from marksweep.plan.document import CatalogFacts, Group, StoreFacts
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all documents."""
+
+
+class SignerFacts(Document, frozen=True, kw_only=True):
+    """Who signed: the principal that the trust file names, and the key."""
+
+    principal: str
+    fingerprint: str
+
+
+class PlanSummary(Document, frozen=True, kw_only=True):
+    """A plan at a glance. ``kept``: reason -> versions; ``groups``: the artifacts with the most bytes first."""
+
+    path: str
+    id: str
+    digest: str
+    created: str
+    expires: str
+    tool: str
+    mode: Mode
+    catalog: CatalogFacts
+    policy: Policy
+    stores: tuple[StoreFacts, ...]
+    entries: int
+    objects: int | None
+    bytes: int | None
+    versions_in_catalog: int
+    kept: dict[str, int]
+    groups: tuple[Group, ...]
+    signer: SignerFacts
+    approvals: tuple[str, ...]
+    expired: bool
+
+
+class MarkResult(Document, frozen=True, kw_only=True):
+    """``mark``: the plan that was written, and what a person should know."""
+
+    plan: PlanSummary
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+class EntryLine(Document, frozen=True, kw_only=True):
+    """One entry as ``show`` lists it."""
+
+    id: str
+    artifact: str
+    version: str
+    project: str
+    uri: str
+    objects: int | None
+    bytes: int | None
+    created: str
+    reason: str
+
+
+class ShowResult(Document, frozen=True, kw_only=True):
+    """``show``: the plan, and its first entries if asked for (``--entries N``)."""
+
+    plan: PlanSummary
+    entries: tuple[EntryLine, ...]
+
+
+class VerifyResult(Document, frozen=True, kw_only=True):
+    """``verify``: what was proved."""
+
+    path: str
+    digest: str
+    signer: SignerFacts
+    approvals: tuple[str, ...]
+    approvals_needed: int
+    expires: str
+    entries: int
+    objects: int | None
+    bytes: int | None
+
+
+class ApproveResult(Document, frozen=True, kw_only=True):
+    """``approve``: the approval that was written."""
+
+    path: str
+    digest: str
+    approval: str
+    fingerprint: str
+
+
+class Line(Document, frozen=True, kw_only=True):
+    """What became of one entry, where that needs a word: kept or failed."""
+
+    id: str
+    uri: str
+    state: str
+    code: str
+    detail: str
+
+
+class BooksFacts(Document, frozen=True, kw_only=True):
+    """planned = deleted + gone + referenced + changed + protected + failed + not_attempted, over all runs of the plan.
+
+    ``objects`` and ``bytes`` are what the stores confirmed as deleted; ``left`` are objects that appeared meanwhile.
+    """
+
+    planned: int
+    deleted: int
+    gone: int
+    referenced: int
+    changed: int
+    protected: int
+    failed: int
+    not_attempted: int
+    in_doubt: int
+    objects: int
+    bytes: int
+    left: int
+
+
+class SweepResult(Document, frozen=True, kw_only=True):
+    """``sweep``: the books, the entries that need a word (the first hundred), and where the receipt is."""
+
+    path: str
+    digest: str
+    mode: Mode
+    dry_run: bool
+    books: BooksFacts
+    lines: tuple[Line, ...]
+    receipt: str | None
+    seconds: float
+    status: int
+
+
+class StatusResult(Document, frozen=True, kw_only=True):
+    """``status``: how far the sweep of a plan is, read from its journal. ``rate`` is entries per second while it ran."""
+
+    path: str
+    digest: str
+    started: str | None
+    last: str | None
+    running: bool
+    books: BooksFacts
+    rate: float | None
+    lines: tuple[Line, ...]
+
+
+class AnswerFacts(Document, frozen=True, kw_only=True):
+    """One rule's answer."""
+
+    rule: str
+    keeps: bool
+    detail: str
+
+
+class ReferenceFacts(Document, frozen=True, kw_only=True):
+    """One reference that was found."""
+
+    kind: str
+    holder: str
+
+
+class ExplainedVersion(Document, frozen=True, kw_only=True):
+    """One version: ``verdict`` is ``orphan`` or the rule that keeps it."""
+
+    id: str
+    artifact: str
+    version: str
+    project: str
+    uri: str
+    created: str
+    verdict: str
+    answers: tuple[AnswerFacts, ...]
+    references: tuple[ReferenceFacts, ...]
+
+
+class ExplainResult(Document, frozen=True, kw_only=True):
+    """``explain``: every version that the name, id or URI means."""
+
+    versions: tuple[ExplainedVersion, ...]
+
+
+class KeyResult(Document, frozen=True, kw_only=True):
+    """``keys``: a key, where it is, and the line that makes others trust it."""
+
+    path: str
+    fingerprint: str
+    allowed_signers_line: str
+    trusted_in: str | None
+
+
+class PruneResult(Document, frozen=True, kw_only=True):
+    """``prune``: the plan, and the sweep of it unless that was not asked for."""
+
+    plan: PlanSummary
+    sweep: SweepResult | None
+
+
+class ErrorFacts(Document, frozen=True, kw_only=True):
+    """Why a command ended early. ``deleted`` says how much was deleted so far."""
+
+    code: str
+    fact: str
+    remedy: str
+    deleted: str
+    status: int
+
+
+class ErrorResult(Document, frozen=True, kw_only=True):
+    """What every command prints with ``--json`` when it fails."""
+
+    error: ErrorFacts
+
+
+RESULTS: dict[str, type[Document]] = {
+    "mark": MarkResult,
+    "show": ShowResult,
+    "verify": VerifyResult,
+    "approve": ApproveResult,
+    "sweep": SweepResult,
+    "status": StatusResult,
+    "explain": ExplainResult,
+    "keys": KeyResult,
+    "prune": PruneResult,
+    "error": ErrorResult,
+}
+"""Command -> its ``--json`` output; each has ``schemas/<command>.schema.json``."""
+
+
+def encode(document: Document) -> bytes:
+    """A document as indented JSON, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

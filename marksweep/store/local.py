@@ -1,0 +1,169 @@
+"""Local folders as an artifact store: only below the root, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio import to_thread
+
+from marksweep.errors import StoreRefused
+from marksweep.model.store import KeyFailed, KeyOutcome, StoredObject, Undo
+from marksweep.model.uri import Location, UriRefused, locate
+from marksweep.model.version import ArtifactStore
+from marksweep.store import local_fs
+from marksweep.store.port import Store
+from marksweep.store.realpath import RealPaths, local_path
+from marksweep.store.windows import Listed, gather, windows
+
+THREADS = 4
+"""Worker threads of one store: enough to hide a network file system's answers, few enough for a disk."""
+
+PER_HOP = 32
+"""Locations that one hop to a worker thread lists."""
+
+KEYS_PER_HOP = 500
+"""Keys that one hop to a worker thread deletes."""
+
+
+@asynccontextmanager
+async def open_store(store: ArtifactStore) -> AsyncIterator[Store]:
+    """Open the local folder that *store* names. Raises StoreRefused unless it exists; it is never created."""
+    path = local_path(store.root)
+    if path is None:
+        raise _refused(store.root, "it is not an absolute path", "Give the store an absolute path or a file:// URI.")
+    try:
+        real, root = local_fs.open_root(path)
+    except (OSError, ValueError) as error:
+        raise _refused(store.root, _reason(error), "Mount it, or run marksweep where it is mounted.") from None
+    try:
+        yield LocalStore(store.root, real, root)
+    finally:
+        os.close(root)
+
+
+class LocalStore:
+    """An open local store. Keys are paths relative to its root."""
+
+    def __init__(self, root: str, real: str, descriptor: int) -> None:
+        self._name = root
+        self._root = descriptor
+        self._roots = _roots(root, real)
+        self._paths = RealPaths()
+        self._threads = anyio.CapacityLimiter(THREADS)
+
+    async def undo(self) -> Undo:
+        """A deleted file is gone."""
+        return Undo.NONE
+
+    async def list(self, location: Location) -> Sequence[StoredObject]:
+        """Every file and link at or below *location*; raises StoreRefused for what may not or cannot be read."""
+        return await to_thread.run_sync(self._list, location, limiter=self._threads)
+
+    def listing(self, locations: Sequence[Location]) -> AsyncIterator[tuple[Location, Listed]]:
+        """The same for many, in order, several threads at a time."""
+        return windows(locations, self._list_many, batch=PER_HOP, window=2 * THREADS * PER_HOP)
+
+    async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
+        """Unlink each object that still has the listed size and mtime; the others are reported and left alone."""
+        wanted = {found.key: found for found in objects}
+        outcomes: list[KeyOutcome] = [
+            KeyFailed(key, "InvalidKey", "it is not a plain path below the root")
+            for key in wanted
+            if not _is_plain(key)
+        ]
+        plain = [found for key, found in wanted.items() if _is_plain(key)]
+
+        async def unlink(part: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
+            # Not abandoned on cancel: a thread that deletes is waited for.
+            return await to_thread.run_sync(local_fs.delete_objects, self._root, part, limiter=self._threads)
+
+        for part in await gather([plain[at : at + KEYS_PER_HOP] for at in range(0, len(plain), KEYS_PER_HOP)], unlink):
+            outcomes += part
+        return outcomes
+
+    async def tidy(self, location: Location) -> None:
+        """Remove the empty folders at and below *location*. One that cannot be removed stays: it harms nobody."""
+        segments = self._segments(location)
+        if isinstance(segments, str):
+            return
+        await to_thread.run_sync(local_fs.remove_empty_folders, self._root, segments, limiter=self._threads)
+
+    def objection(self, location: Location) -> str | None:
+        """Outside the root, the root itself, or a symbolic link at or above the location."""
+        segments = self._segments(location)
+        if isinstance(segments, str):
+            return segments
+        try:
+            link = local_fs.first_link(self._root, segments)
+        except (OSError, ValueError) as error:
+            return f"its folders cannot be read: {_reason(error)}"
+        return None if link is None else f"its path holds a symbolic link: {link}"
+
+    def objection_to(self, found: StoredObject) -> str | None:
+        """Any file that was listed can be unlinked by its name."""
+        return None if _is_plain(found.key) else "its key is not a plain path below the root"
+
+    def spellings(self, uri: str) -> tuple[str, ...]:
+        """The lexical keys of *uri*, and the key of its real path."""
+        return self._paths.spellings(uri)
+
+    def _segments(self, location: Location) -> local_fs.Segments | str:
+        # The path below the root, or why there is none.
+        if location.scheme != "file":
+            return "it is not a local path"
+        for root in self._roots:
+            if location.segments[: len(root)] == root:
+                return location.segments[len(root) :] or "it is the root of the artifact store"
+        return "it lies outside the root of the artifact store"
+
+    async def _list_many(self, locations: Sequence[Location]) -> Sequence[Listed]:
+        return await to_thread.run_sync(self._list_each, locations, limiter=self._threads)
+
+    def _list_each(self, locations: Sequence[Location]) -> Sequence[Listed]:
+        results: list[Listed] = []
+        for location in locations:
+            try:
+                results.append(self._list(location))
+            except StoreRefused as refused:
+                results.append(refused)
+        return results
+
+    def _list(self, location: Location) -> Sequence[StoredObject]:
+        segments = self._segments(location)
+        if isinstance(segments, str):
+            raise _refused(location.path, segments, f"Only what lies below {self._name} is listed.")
+        try:
+            return local_fs.list_objects(self._root, segments)
+        except (OSError, ValueError) as error:
+            remedy = "Make it readable for the user that runs marksweep, then run it again."
+            raise _refused(location.path, _reason(error), remedy) from None
+
+
+def _roots(root: str, real: str) -> tuple[local_fs.Segments, ...]:
+    # As configured and with its links resolved: versions were written under either.
+    resolved = tuple(part for part in real.split("/") if part)
+    try:
+        written = locate(root).segments
+    except UriRefused:
+        return (resolved,)
+    return (written, resolved)
+
+
+def _is_plain(key: str) -> bool:
+    return "\0" not in key and not {"", ".", ".."}.intersection(key.split("/"))
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return "no file can have this name"
+    name = errno.errorcode.get(error.errno or 0, "OSError")
+    where = f" at {error.filename}" if isinstance(error.filename, str) else ""
+    return f"{error.strerror} ({name}){where}"
+
+
+def _refused(place: str, reason: str, remedy: str) -> StoreRefused:
+    return StoreRefused(f"{place} cannot be used: {reason}", remedy)

@@ -1,0 +1,85 @@
+"""What a phase may ask of an artifact store.
+
+Promises that every adapter keeps (``tests/contract/test_store_contract.py`` holds them):
+
+* Only objects under ``uri + "/"``, and the object whose key *is* the URI, are ever listed for a URI. Never a glob, never a
+  sibling that shares a prefix, never through a symbolic link, never outside the store's root.
+* Only exact keys are deleted, and each key's own result is reported; a key that the store did not answer for has failed.
+* A listing is complete or raises :class:`~marksweep.errors.StoreRefused`; it is never silently short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from marksweep.model.store import KeyOutcome, StoredObject, Undo
+from marksweep.model.uri import Location
+from marksweep.model.version import ArtifactStore
+
+
+class Store(Protocol):
+    """One artifact store, open. Every method may be called concurrently."""
+
+    async def undo(self) -> Undo:
+        """Whether a delete can be undone here. Raises StoreRefused when the store cannot be reached at all."""
+        ...
+
+    async def list(self, location: Location) -> Sequence[StoredObject]:
+        """Every object at or under *location*; empty when there is none. Raises StoreRefused."""
+        ...
+
+    def listing(
+        self, locations: Sequence[Location]
+    ) -> AsyncIterator[tuple[Location, Sequence[StoredObject] | Exception]]:
+        """The same for many, concurrently, in the given order; a location whose listing failed carries its error."""
+        ...
+
+    async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
+        """Delete exactly *objects*; one outcome for each, in any order. Raises nothing for a key that failed.
+
+        Objects of many versions may share a call: the adapter packs them into requests as its server likes them.
+        """
+        ...
+
+    async def tidy(self, location: Location) -> None:
+        """Remove what is left of an emptied *location* besides objects: empty local folders at or below it, never above."""
+        ...
+
+    def objection(self, location: Location) -> str | None:
+        """Why objects at *location* must not be deleted here (outside the root, a symbolic link, an impossible key)."""
+        ...
+
+    def objection_to(self, found: StoredObject) -> str | None:
+        """Why this object could not be deleted exactly (for instance a key that XML cannot carry); null when it can."""
+        ...
+
+    def spellings(self, uri: str) -> tuple[str, ...]:
+        """Every key (see :mod:`marksweep.model.uri`) that *uri* means here, symbolic links resolved."""
+        ...
+
+
+StoreOpener = AbstractAsyncContextManager[Store]
+"""What an adapter's ``open`` returns: entered in the event loop that uses the store."""
+
+
+class Stores(Protocol):
+    """Every store that a catalog names, opened on demand by whoever wires the program."""
+
+    @property
+    def flavors(self) -> frozenset[str]:
+        """The flavors that there is an adapter for."""
+        ...
+
+    def open(self, store: ArtifactStore) -> StoreOpener:
+        """A context manager around the open store; entering it raises StoreRefused when it cannot be used."""
+        ...
+
+    def root_keys(self, store: ArtifactStore) -> tuple[str, ...]:
+        """The keys of the store's root: as configured, and with symbolic links resolved."""
+        ...
+
+    def spellings(self, uri: str) -> tuple[str, ...]:
+        """Every key that *uri* means: :func:`marksweep.model.uri.claims`, and local paths with their links resolved."""
+        ...

@@ -1,0 +1,138 @@
+"""After a claim: delete exactly the keys of the intent, read every key's answer, look once more, say what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import anyio.to_thread
+
+from marksweep.catalog.port import Catalog
+from marksweep.errors import StoreRefused
+from marksweep.model.outcome import Deleted, Failed, Kept, KeptBecause, Mode, Outcome
+from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, KeyOutcome, StoredObject
+from marksweep.model.uri import locate
+from marksweep.store.port import Store
+from marksweep.sweep.journal import Journal, Pending
+from marksweep.sweep.places import OpenStores
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A unit that a claim took: its entries as the journal holds them; the first carries the objects."""
+
+    entries: Sequence[Pending]
+
+    @property
+    def id(self) -> str:
+        return self.entries[0].unit
+
+    @property
+    def uri(self) -> str:
+        """The widest place: the shortest key of the unit."""
+        return min((e.uri for e in self.entries), key=lambda uri: len(locate(uri).key))
+
+    @property
+    def objects(self) -> list[StoredObject]:
+        return [o for e in self.entries for o in e.objects]
+
+    def outcomes(self, outcome: Outcome) -> list[tuple[Pending, str, Outcome]]:
+        """*outcome* for the first entry; the others share its fate and count nothing."""
+        shared: Outcome
+        match outcome:
+            case Deleted():
+                shared = Deleted()
+            case Failed(code, message):
+                shared = Failed(code, message)
+            case _:
+                shared = outcome
+        return [(e, self.id, outcome if e is self.entries[0] else shared) for e in self.entries]
+
+
+def units_of(pending: Sequence[Pending]) -> list[Claimed]:
+    """Neighbours of one unit, the one that carries the objects first."""
+    units: dict[str, list[Pending]] = {}
+    for entry in pending:
+        units.setdefault(entry.unit, []).append(entry)
+    return [Claimed(sorted(entries, key=lambda e: (e.id != e.unit, e.id))) for entries in units.values()]
+
+
+async def destroy(
+    units: Sequence[Claimed], mode: Mode, since: datetime, catalog: Catalog, stores: OpenStores, journal: Journal
+) -> list[tuple[Pending, str, Outcome]]:
+    """Delete the bytes of claimed *units* and journal what became of each. Return the outcomes.
+
+    In mode both the rows are seen absent once more, by a read that waits for open transactions; a row that came back (a
+    server that lost an acknowledged commit, a restored backup) is planned again and its bytes are left.
+    """
+    outcomes: list[tuple[Pending, str, Outcome]] = []
+    going = list(units)
+    if mode is Mode.BOTH:
+        ids = [e.id for u in units for e in u.entries]
+        back = await anyio.to_thread.run_sync(catalog.presence, ids)
+        reverted = [u for u in units if any(e.id in back for e in u.entries)]
+        journal.abort([e.id for u in reverted for e in u.entries])
+        going = [u for u in units if u not in reverted]
+        uris = {e.id: e.uri for u in going for e in u.entries}
+        taken = await anyio.to_thread.run_sync(catalog.overlapping, uris, since) if uris else {}
+        for unit in [u for u in going if any(e.id in taken for e in u.entries)]:
+            going.remove(unit)
+            who = next(taken[e.id] for e in unit.entries if e.id in taken)
+            outcomes += unit.outcomes(Kept(KeptBecause.PROTECTED, f"its row is removed and its bytes are left: {who}"))
+    outcomes += await _delete(going, stores)
+    journal.settle(outcomes)
+    return outcomes
+
+
+async def _delete(units: Sequence[Claimed], stores: OpenStores) -> list[tuple[Pending, str, Outcome]]:
+    outcomes: list[tuple[Pending, str, Outcome]] = []
+    by_store: dict[int, tuple[Store, list[Claimed]]] = {}
+    for unit in units:
+        store = stores.of(locate(unit.uri).key)
+        if store is None:
+            outcomes += unit.outcomes(Failed("no-store", "the catalog does not configure its store any more"))
+        else:
+            by_store.setdefault(id(store), (store, []))[1].append(unit)
+    for store, in_store in by_store.values():
+        answers = {a.key: a for a in await store.delete([o for u in in_store for o in u.objects])}
+        for unit in in_store:
+            await store.tidy(locate(unit.uri))
+        order = iter(in_store)
+        async for _, left in store.listing([locate(u.uri) for u in in_store]):
+            unit = next(order)
+            outcomes += unit.outcomes(_outcome(unit, answers, left))
+    return outcomes
+
+
+def _outcome(
+    unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[StoredObject] | Exception
+) -> Outcome:
+    """Done only when the store said so for each key, and a closing listing holds nothing that was to go."""
+    deleted = bytes_ = 0
+    failure: tuple[str, str] | None = None
+    spared = set()
+    for found in unit.objects:
+        match answers.get(found.key):
+            case KeyDeleted():
+                deleted += 1
+                bytes_ += found.size
+            case KeyGone():
+                pass
+            case KeyChanged():
+                spared.add(found.key)
+            case KeyFailed(_, code, message):
+                failure = failure or (code, message)
+            case None:
+                failure = failure or ("no-answer", "the store did not answer for one of its keys")
+    if failure is None and isinstance(left, StoreRefused):
+        failure = ("listing", left.fact)
+    elif failure is None and isinstance(left, Exception):
+        failure = ("listing", str(left))
+    if failure is not None:
+        return Failed(*failure, deleted, bytes_)
+    remaining = {o.key: o for o in left} if not isinstance(left, Exception) else {}
+    same = [o for o in unit.objects if o.key not in spared and remaining.get(o.key) == o]
+    if same:
+        return Failed("still-there", f"the store said deleted, and still lists {len(same)} of its keys", deleted, bytes_)
+    return Deleted(deleted, bytes_, left=len(remaining))

@@ -1,0 +1,274 @@
+"""The sweep: a pipeline of batches, list -> claim -> delete, in plan order.
+
+One task lists ahead, one claims (claims are one at a time: the catalog has one writer), and deletes of claimed batches
+overlap with both. Expected failures are outcomes; anything else stops new batches, lets what is in flight finish, and is
+raised at the end, outside the task group.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from marksweep.catalog.port import Catalog, ClaimAnswer, ClaimRequest, ClaimRules, InDoubt, Intent
+from marksweep.catalog.port import Claimed as Answer
+from marksweep.errors import Incomplete
+from marksweep.model.entry import Entry
+from marksweep.model.instant import from_text
+from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Mode, Outcome
+from marksweep.model.policy import RECHECK_MARGIN
+from marksweep.model.verdict import TOMBSTONE
+from marksweep.plan.verify import VerifiedPlan
+from marksweep.sweep.destroy import destroy, units_of
+from marksweep.sweep.journal import Intended, Journal, Pending
+from marksweep.sweep.observer import SweepObserver
+from marksweep.sweep.places import OpenStores
+from marksweep.sweep.prepare import Prepared, Unit, prepare
+from marksweep.sweep.recover import resolve_doubt
+
+T = TypeVar("T")
+Journaled = tuple[Entry | Pending, str, Outcome]
+"""An entry, the id of its unit, and what became of it."""
+PAGE = 200
+"""Units that are taken out of the journal at a time."""
+IN_FLIGHT = 4
+"""Batches whose bytes are being deleted at one time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a sweep may decide for itself: nothing that widens what is deleted."""
+
+    ignore_errors: bool = False
+    batch: int | None = None
+    drain: timedelta = timedelta(0)
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One run over a verified plan; *clock* is the database's. Without *stores* (only-metadata) no bytes are looked at."""
+
+    plan: VerifiedPlan
+    catalog: Catalog
+    stores: OpenStores | None
+    journal: Journal
+    options: Options
+    observer: SweepObserver
+    clock: Callable[[], datetime]
+    stopping: bool = False
+    trouble: list[Exception] = field(default_factory=list)
+    _batch: int = 0
+
+    @property
+    def mode(self) -> Mode:
+        return self.plan.header.plan.mode
+
+    @property
+    def rules(self) -> ClaimRules:
+        """What the signed policy allows a claim."""
+        policy = self.plan.header.policy
+        created = from_text(self.plan.header.plan.created)
+        keeps = policy.keep_artifacts or self.catalog.capabilities().empty_artifacts is not None
+        age = policy.min_age if policy.grace else timedelta(0)
+        return ClaimRules(self.mode, policy.ignore_model_links, created - RECHECK_MARGIN, None if keeps else self.clock() - age)
+
+    async def run(self) -> None:
+        """Finish what an earlier run began, then sweep the rest of the plan. Raises what stopped it, never a group."""
+        try:
+            doubtful, gone = await resolve_doubt(self.catalog, self.journal, self.mode)
+            self._report(gone)
+            self._batch = self.journal.next_batch()
+            await self._finish_claimed(doubtful)
+            if not self.stopping:
+                await self._stream()
+            if self.mode is Mode.ONLY_ARTIFACT and not self.stopping:
+                await self._settle_marked()
+        except BaseExceptionGroup as group:
+            raise _leaf(group) from None
+        if self.trouble:
+            raise self.trouble[0]
+
+    async def _finish_claimed(self, doubtful: int) -> None:
+        """Delete what earlier claims took and earlier runs did not finish deleting."""
+        after, resumed = "", doubtful
+        while not self.stopping and (page := self.journal.pending(["claimed", "failed"], after=after, most=PAGE)):
+            after = page[-1].unit
+            resumed += len(page)
+            self.observer.resumed(resumed)
+            await self._destroy([p.id for p in page])
+
+    async def _stream(self) -> None:
+        send, receive = anyio.create_memory_object_stream[Prepared](1)
+        limiter = anyio.Semaphore(IN_FLIGHT)
+        async with anyio.create_task_group() as tasks, receive:
+            tasks.start_soon(self._list_ahead, send)
+            async for prepared in receive:
+                if self.stopping:
+                    break
+                await limiter.acquire()
+                claimed = await self._guarded(self._claim(prepared))
+                if claimed:
+                    tasks.start_soon(self._destroy_and_release, claimed, limiter)
+                else:
+                    limiter.release()
+
+    async def _list_ahead(self, send: MemoryObjectSendStream[Prepared]) -> None:
+        with send:
+            size = self.options.batch or self.catalog.capabilities().claim_batch
+            for batch in _batches(self._unsettled(size), size):
+                if self.stopping:
+                    return
+                prepared = await self._guarded(prepare(batch, self.stores))
+                if prepared is None:
+                    return
+                try:
+                    await send.send(prepared)
+                except anyio.BrokenResourceError:
+                    return
+
+    def _unsettled(self, page: int) -> Iterator[list[Entry]]:
+        """The plan's units that no earlier run settled or took."""
+        for units in _batches(self.plan.units(), page):
+            done = self.journal.settled([e.id for unit in units for e in unit])
+            yield from (unit for unit in units if not any(e.id in done for e in unit))
+
+    async def _claim(self, prepared: Prepared) -> list[str]:
+        """Claim the units that are ready; journal the outcome of all others. Return the ids whose bytes may go now."""
+        self._settle(prepared.settled)
+        if self.stopping or not prepared.ready:
+            return []
+        units = {e.id: unit for unit in prepared.ready for e in unit.entries}
+        entries = {e.id: e for unit in prepared.ready for e in unit.entries}
+        number, self._batch = self._batch, self._batch + 1
+
+        def intent(answers: Sequence[Answer]) -> None:
+            taken = [a for a in answers if a.answer is ClaimAnswer.CLAIMED]
+            firsts = {units[a.id].id: a.id for a in reversed(taken)}
+            self.journal.intend(
+                number,
+                [
+                    Intended(entries[a.id], units[a.id].id, units[a.id].objects if a.id in firsts.values() else (), a.image)
+                    for a in taken
+                ],
+            )
+
+        requests = [r for unit in prepared.ready for r in unit.requests()]
+        answers = await self._ask(self.catalog.claim, requests, intent)
+        self._settle(
+            [(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None]
+        )
+        return self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
+
+    def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> list[str]:
+        match self.mode:
+            case Mode.ONLY_METADATA:
+                self._settle([(entries[i], units[i].id, Deleted()) for i in claimed])
+                return []
+            case Mode.ONLY_ARTIFACT:
+                self.journal.advance(claimed, "marked")
+                return []
+            case Mode.BOTH:
+                self.journal.advance(claimed, "claimed")
+                return claimed
+
+    async def _settle_marked(self) -> None:
+        """Only-artifact, second half: drain, look again, and delete the bytes of rows that nobody linked meanwhile."""
+        page = self.journal.pending(["marked"], most=PAGE)
+        if page:
+            self.observer.draining(self.options.drain.total_seconds())
+            await anyio.sleep(self.options.drain.total_seconds())
+        while page and not self.stopping:
+            by_id = {p.id: p for p in page}
+            requests = [ClaimRequest(p.id, TOMBSTONE + p.uri, from_text(p.updated), p.unit) for p in page]
+
+            def intent(answers: Sequence[Answer]) -> None:
+                self.journal.advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], "claimed")
+
+            answers = await self._ask(self.catalog.settle, requests, intent)
+            self._settle([(by_id[a.id], by_id[a.id].unit, r) for a in answers if (r := refusal(a)) is not None])
+            await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED])
+            page = self.journal.pending(["marked"], most=PAGE)
+
+    async def _ask(
+        self, question: Callable[[Sequence[ClaimRequest], ClaimRules, Intent], Sequence[Answer]],
+        requests: Sequence[ClaimRequest], intent: Intent,
+    ) -> Sequence[Answer]:  # fmt: skip
+        try:
+            return await anyio.to_thread.run_sync(question, requests, self.rules, intent)
+        except InDoubt as doubt:
+            raise Incomplete(
+                f"the catalog's answer to a claim was lost ({doubt})",
+                "run the same sweep again: it asks the catalog what happened before it does anything else",
+            ) from None
+
+    async def _destroy_and_release(self, ids: list[str], limiter: anyio.Semaphore) -> None:
+        try:
+            await self._destroy(ids)
+        finally:
+            limiter.release()
+
+    async def _destroy(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        taken = self.journal.taken(ids)
+        if self.stores is None:  # only-metadata: with its row an entry is done
+            self._settle([(entry, entry.unit, Deleted()) for entry in taken])
+            return
+        units = units_of(taken)
+        work = destroy(units, self.mode, self.rules.since, self.catalog, self.stores, self.journal)
+        self._report(await self._guarded(work) or [])
+
+    def _settle(self, outcomes: Sequence[Journaled]) -> None:
+        if outcomes:
+            self.journal.settle(outcomes)
+            self._report(outcomes)
+
+    def _report(self, outcomes: Sequence[Journaled]) -> None:
+        for entry, _, outcome in outcomes:
+            self.observer.outcome(entry.id, entry.uri, outcome)
+            if isinstance(outcome, Failed) and not self.options.ignore_errors:
+                self.stopping = True
+
+    async def _guarded(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Run *work*; what it raises stops new batches and is raised when everything in flight has ended."""
+        try:
+            return await work
+        except Exception as error:
+            self.trouble.append(error)
+            self.stopping = True
+            return None
+
+
+def refusal(answer: Answer) -> Outcome | None:
+    """What an answer other than CLAIMED means for the entry; None when it may go."""
+    match answer.answer:
+        case ClaimAnswer.CLAIMED:
+            return None
+        case ClaimAnswer.GONE:
+            return AlreadyGone()
+        case ClaimAnswer.REFERENCED:
+            return Kept(KeptBecause.REFERENCED, answer.detail)
+        case ClaimAnswer.CHANGED:
+            return Kept(KeptBecause.CHANGED, answer.detail)
+        case ClaimAnswer.PROTECTED:
+            return Kept(KeptBecause.PROTECTED, answer.detail)
+
+
+def _batches(units: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(units)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def _leaf(group: BaseException) -> BaseException:
+    """The one exception that matters in a group: not a cancellation that it caused."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

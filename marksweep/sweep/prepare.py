@@ -1,0 +1,93 @@
+"""Before a claim: list what the plan says is there, and set aside whatever is not as planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from marksweep.catalog.port import ClaimRequest
+from marksweep.model.entry import Entry, fingerprint
+from marksweep.model.instant import from_text
+from marksweep.model.outcome import Failed, Kept, KeptBecause, Outcome
+from marksweep.model.store import StoredObject
+from marksweep.model.uri import Location, locate
+from marksweep.store.port import Store
+from marksweep.sweep.places import OpenStores
+
+
+@dataclass(slots=True)
+class Unit:
+    """Entries that share bytes (mostly one), with the objects to delete once they are claimed."""
+
+    entries: Sequence[Entry]
+    objects: Sequence[StoredObject] = ()
+
+    @property
+    def id(self) -> str:
+        return self.entries[0].id
+
+    @property
+    def location(self) -> Location:
+        """The widest place of the unit: the others lie in it."""
+        return locate(self.entries[0].uri)
+
+    def requests(self, prefix: str = "") -> list[ClaimRequest]:
+        """What to ask the catalog for; *prefix* stands before each URI in the row."""
+        return [ClaimRequest(e.id, prefix + e.uri, from_text(e.updated), self.id) for e in self.entries]
+
+    def outcomes(self, outcome: Outcome) -> list[tuple[Entry, str, Outcome]]:
+        """The same outcome for every entry."""
+        return [(e, self.id, outcome) for e in self.entries]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch: units ready to claim, and what became of the others."""
+
+    ready: list[Unit] = field(default_factory=list)
+    settled: list[tuple[Entry, str, Outcome]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return any(isinstance(outcome, Failed) for _, _, outcome in self.settled)
+
+
+async def prepare(batch: Iterable[Sequence[Entry]], stores: OpenStores | None) -> Prepared:
+    """List and compare a batch of units. Without *stores* (only-metadata) nothing is looked at."""
+    prepared = Prepared()
+    by_store: dict[int, tuple[Store, list[Unit]]] = {}
+    for entries in batch:
+        unit = Unit(entries)
+        if stores is None:
+            prepared.ready.append(unit)
+            continue
+        store = stores.of(unit.location.key)
+        if store is None:
+            prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, "it lies in no store that the plan names"))
+        elif objection := next((o for o in (store.objection(locate(e.uri)) for e in entries) if o), None):
+            prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, objection))
+        else:
+            by_store.setdefault(id(store), (store, []))[1].append(unit)
+    for store, units in by_store.values():
+        order = iter(units)
+        async for _, found in store.listing([unit.location for unit in units]):
+            _compare(next(order), found, store, prepared)
+    return prepared
+
+
+def _compare(unit: Unit, found: Sequence[StoredObject] | Exception, store: Store, prepared: Prepared) -> None:
+    if isinstance(found, Exception):
+        prepared.settled += unit.outcomes(Failed("listing", str(found)))
+        return
+    objection = next((o for o in map(store.objection_to, found) if o), None)
+    planned = unit.entries[0].fingerprint
+    if objection:
+        prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, objection))
+    elif planned is not None and fingerprint(found) != planned:
+        before = unit.entries[0].objects
+        prepared.settled += unit.outcomes(
+            Kept(KeptBecause.CHANGED, f"its objects changed since the plan was made ({before} then, {len(found)} now)")
+        )
+    else:
+        unit.objects = found
+        prepared.ready.append(unit)

@@ -1,0 +1,54 @@
+"""The keys of a URI on this machine, its symbolic links resolved."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from marksweep.store.realpath import RealPaths
+from tests.contract.store_worlds import LocalWorld
+
+
+def test_spellings_resolve_links_and_need_nothing_to_exist(local_world: LocalWorld) -> None:
+    """The key of the real path is among the spellings: links in folders and at the end, ``..`` behind a link."""
+    local_world.put("real/deep/v")
+    (local_world.folder / "alias").symlink_to(local_world.folder / "real" / "deep")
+    root = f"file://{os.path.realpath(local_world.root)}"
+    paths = RealPaths()
+    for written, meant in {
+        "alias": "real/deep",
+        "alias/": "real/deep",
+        "alias/v": "real/deep/v",
+        "alias/../sibling": "real/sibling",
+        "alias/..": "real",
+        "alias/not/there": "real/deep/not/there",
+        "plain//x": "plain/x",
+        "./real/.": "real",
+    }.items():
+        for uri in (
+            f"{local_world.root}/{written}",
+            f"file://{local_world.root}/{written}",
+            f"FILE://{local_world.root}/{written}",
+        ):
+            assert f"{root}/{meant}/" in paths.spellings(uri), written
+    assert paths.spellings("/") == ("file:///",)
+    assert paths.spellings("/nul\0/x") == ("file:///nul\0/x/",)
+    assert paths.spellings("file://relative") == ("file:///relative/",)
+    assert paths.spellings("s3://b/x") == ("s3://b/x/",)
+
+
+def test_spellings_resolve_each_folder_once(local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 versions in ten folders cost ten resolutions."""
+    resolved: list[str] = []
+    realpath = os.path.realpath
+
+    def counted(path: str) -> str:
+        resolved.append(path)
+        return realpath(path)
+
+    monkeypatch.setattr(os.path, "realpath", counted)
+    paths = RealPaths()
+    for number in range(20_000):
+        paths.spellings(f"{local_world.root}/folder{number % 10}/v{number}")
+    assert len(resolved) == 10

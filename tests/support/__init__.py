@@ -1,0 +1,1 @@
+"""What tests of several kinds share: real catalogs, their ground truth, and real ZenML releases."""
