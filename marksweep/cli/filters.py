@@ -32,7 +32,9 @@ class Filters:
     older_than: Annotated[str | None, _option("Only versions created longer ago, such as 30d or 12h.", "--older-than")]
     keep_latest: Annotated[int, _option("Keep the newest N versions of each artifact.", "--keep-latest", panel=_FILTER)]
     artifact: Annotated[list[str], _option("Only artifacts whose name matches this glob.", "--artifact")]
-    exclude_artifact: Annotated[list[str], _option("Keep artifacts whose name matches this glob.", "--exclude-artifact")]
+    exclude_artifact: Annotated[
+        list[str], _option("Keep artifacts whose name matches this glob.", "--exclude-artifact")
+    ]
     tag: Annotated[list[str], _option("Only versions with a tag that matches this glob.", "--tag")]
     exclude_tag: Annotated[list[str], _option("Keep versions with a tag that matches this glob.", "--exclude-tag")]
     store: Annotated[list[str], _option("Only versions in this artifact store (name or id).", "--store")]
@@ -58,12 +60,16 @@ class Filters:
         bool, _option("Delete the rows and keep the bytes.", "--only-metadata", "-m", panel=_RULES)
     ]
     no_size: Annotated[bool, _option("Do not list the stores: no sizes, no fingerprints.", "--no-size", panel=_RULES)]
-    max_entries: Annotated[int | None, _option("Refuse a plan with more entries (0: none).", "--max-entries", panel=_CAPS)]
+    max_entries: Annotated[
+        int | None, _option("Refuse a plan with more entries (0: none).", "--max-entries", panel=_CAPS)
+    ]
     max_bytes: Annotated[int | None, _option("Refuse a plan with more bytes (0: none).", "--max-bytes", panel=_CAPS)]
     max_share: Annotated[
         int | None,
         _option(
-            "Refuse a plan with more per cent of the catalog (default 50 above 1,000 versions).", "--max-share", panel=_CAPS
+            "Refuse a plan with more per cent of the catalog (default 50 above 1,000 versions).",
+            "--max-share",
+            panel=_CAPS,
         ),
     ]
 
@@ -81,7 +87,9 @@ class Filters:
         for name in ("keep_latest", "max_entries", "max_bytes", "max_share"):
             value = getattr(self, name)
             if value is not None and value < 0:
-                raise UsageError(f"--{name.replace('_', '-')} is {value}", "give 0 or more; 0 means none, not “no limit”")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is {value}", "give 0 or more; 0 means none, not “no limit”"
+                )
         pins = [*self.pin, *(_lines(self.pin_file) if self.pin_file else [])]
         return Policy(
             min_age=read_duration("--min-age", self.min_age), grace=not self.no_grace,

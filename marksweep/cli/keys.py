@@ -19,7 +19,10 @@ keys = typer.Typer(help="Make, show and trust signing keys.", no_args_is_help=Tr
 
 @keys.command()
 def create(
-    path: Annotated[Path | None, typer.Option("--out", "-o", help="Where; default: this user's configuration folder.")] = None,
+    path: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where; default: this user's configuration folder.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Whose key it is; default: this account.")] = None,
     json: opt.Json = False,
 ) -> None:
     """Make an Ed25519 key in OpenSSH's format. This user's own key is trusted by this user at once."""
@@ -29,8 +32,8 @@ def create(
 
     def work() -> tuple[Document, ExitStatus]:
         target = path or key_path()
-        key = create_key(target, principal()) if path else create_own_key(target)
-        return _result(target, key), ExitStatus.DONE
+        key = create_key(target, name or principal()) if path else create_own_key(target)
+        return _result(target, key, name), ExitStatus.DONE
 
     conclude(Screen(json), work)
 
@@ -54,7 +57,9 @@ def show(key: opt.KeyFile = None, json: opt.Json = False) -> None:
 
 @keys.command()
 def trust(
-    line: Annotated[str, typer.Argument(metavar="LINE|FILE.pub", help="An allowed_signers line, or a public key file.")],
+    line: Annotated[
+        str, typer.Argument(metavar="LINE|FILE.pub", help="An allowed_signers line, or a public key file.")
+    ],
     name: Annotated[str | None, typer.Option("--as", help="Whose key it is, for a public key file.")] = None,
     json: opt.Json = False,
 ) -> None:
@@ -82,11 +87,11 @@ def trust(
     conclude(Screen(json), work)
 
 
-def _result(path: Path, key: SigningKey) -> Document:
+def _result(path: Path, key: SigningKey, name: str | None = None) -> Document:
     from marksweep.cli.identity import principal, trust_line, trust_path
     from marksweep.report.documents import KeyResult
 
-    line = trust_line(principal(), key)
+    line = trust_line(name or principal(), key)
     own = trust_path()
     trusted = own.exists() and key.public.line in own.read_text(encoding="utf-8")
     return KeyResult(

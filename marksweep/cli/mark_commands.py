@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @with_filters
 def mark(
     filters: Filters,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="PLAN", help="Where to write the plan.")] = Path("plan.json"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PLAN", help="Where to write the plan.")] = Path(
+        "plan.json"
+    ),
     catalog: opt.CatalogUrl = None,
     local_stores: opt.LocalStores = None,
     store_options: opt.StoreOptions = None,
@@ -47,7 +49,8 @@ def mark(
         began = time.monotonic()
         if force and journal_path(out).exists():
             raise UsageError(
-                f"{out} has a journal: a sweep of it was begun", "write the new plan to another file, so that none is lost"
+                f"{out} has a journal: a sweep of it was begun",
+                "write the new plan to another file, so that none is lost",
             )
         expires_after = read_duration("--expires", expires)
         with open_catalog(catalog, local_stores) as opened:

@@ -10,7 +10,7 @@ import anyio
 
 from marksweep.catalog.port import Catalog
 from marksweep.cli.filters import Filters
-from marksweep.cli.identity import Signing, trust_line
+from marksweep.cli.identity import Signing, principal, trust_line
 from marksweep.cli.screen import Screen
 from marksweep.mark.marking import Request, draft
 from marksweep.mark.worksheet import Worksheet
@@ -46,5 +46,5 @@ def mark_plan(
     with Worksheet() as worksheet, MarkProgress(screen.err, quiet=screen.quiet) as progress:
         header = anyio.run(draft, request, catalog, stores, worksheet, progress)
         write_plan(out, header, worksheet.entries(), signing.key, overwrite=overwrite)
-    trust = Trust.of([trust_line("the-signing-key", signing.key)], signing.source)
+    trust = Trust.of([trust_line(principal(), signing.key)], signing.source)
     return Marked(verify(out, trust, now), tuple(progress.warnings))

@@ -10,13 +10,16 @@ import typer
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan file.", show_default=False)]
 CatalogUrl = Annotated[
     str | None,
-    typer.Option("--catalog", metavar="URL", help="The catalog's database; default: where ZenML's configuration points."),
+    typer.Option(
+        "--catalog", metavar="URL", help="The catalog's database; default: where ZenML's configuration points."
+    ),
 ]
 LocalStores = Annotated[
     Path | None, typer.Option("--local-stores", help="ZenML's local stores folder, if it is not beside the database.")
 ]
 StoreOptions = Annotated[
-    Path | None, typer.Option("--store-options", metavar="FILE", help="JSON: store name -> endpoint_url, profile, region, …")
+    Path | None,
+    typer.Option("--store-options", metavar="FILE", help="JSON: store name -> endpoint_url, profile, region, …"),
 ]
 KeyFile = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Sign with this OpenSSH private key.")]
 TrustFile = Annotated[
@@ -33,7 +36,9 @@ AcceptInstance = Annotated[
 ]
 Drain = Annotated[
     str | None,
-    typer.Option("--drain", help="With --only-artifact: wait so long between marking a row and deleting its bytes (60s)."),
+    typer.Option(
+        "--drain", help="With --only-artifact: wait so long between marking a row and deleting its bytes (60s)."
+    ),
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
 EXPIRES_DEFAULT = "14d"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from marksweep.report.documents import Document
 
 
-
 def show(
     plan: opt.PlanPath,
     trust: opt.TrustFile = None,
@@ -36,7 +35,9 @@ def show(
     conclude(Screen(json), work)
 
 
-def verify(plan: opt.PlanPath, trust: opt.TrustFile = None, approvals: opt.Approvals = 0, json: opt.Json = False) -> None:
+def verify(
+    plan: opt.PlanPath, trust: opt.TrustFile = None, approvals: opt.Approvals = 0, json: opt.Json = False
+) -> None:
     """Prove that a plan is whole, signed by a trusted key, not expired, and approved by enough people."""
     from marksweep.cli.identity import trust as trusted
     from marksweep.cli.screen import Screen, conclude
@@ -49,10 +50,16 @@ def verify(plan: opt.PlanPath, trust: opt.TrustFile = None, approvals: opt.Appro
             totals, signer = verified.header.totals, verified.signer
             return (
                 VerifyResult(
-                    path=str(plan), digest=verified.digest, approvals=verified.approvers, approvals_needed=approvals,
+                    path=str(plan),
+                    digest=verified.digest,
+                    approvals=verified.approvers,
+                    approvals_needed=approvals,
                     signer=SignerFacts(principal=signer.principal, fingerprint=signer.fingerprint),
-                    expires=verified.header.plan.expires, entries=totals.entries, objects=totals.objects, bytes=totals.bytes,
-                ),  # fmt: skip
+                    expires=verified.header.plan.expires,
+                    entries=totals.entries,
+                    objects=totals.objects,
+                    bytes=totals.bytes,
+                ),
                 ExitStatus.DONE,
             )
 
@@ -63,7 +70,9 @@ def approve(
     plan: opt.PlanPath,
     trust: opt.TrustFile = None,
     key: opt.KeyFile = None,
-    name: Annotated[str | None, typer.Option("--as", help="The name of the approval's file; default: this account.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="The name of the approval's file; default: this account.")
+    ] = None,
     json: opt.Json = False,
 ) -> None:
     """Sign a plan as its reviewer: writes one small file beside it, to be committed with it."""

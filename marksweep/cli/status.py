@@ -28,7 +28,9 @@ def sweep_status(plan: SignedPlan) -> StatusResult:
         done = books(planned, journal.tallies())
         seconds = (from_text(last) - from_text(first)).total_seconds() if first else 0.0
         rate = round((done.planned - done.not_attempted) / seconds, 3) if seconds >= 1 else None
-        lines = [Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)]
+        lines = [
+            Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
+        ]
         return StatusResult(
             path=str(plan.path), digest=plan.digest, started=journal.meta()["started"], last=last or None, running=running,
             books=books_facts(done), rate=rate, lines=tuple(lines),

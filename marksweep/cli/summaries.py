@@ -24,13 +24,26 @@ def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
     """A verified plan at a glance."""
     header = plan.header
     return PlanSummary(
-        path=str(plan.path), id=header.plan.id, digest=plan.digest, created=header.plan.created,
-        expires=header.plan.expires, tool=header.plan.tool, mode=header.plan.mode, catalog=header.catalog,
-        policy=header.policy, stores=header.stores, entries=header.totals.entries, objects=header.totals.objects,
-        bytes=header.totals.bytes, versions_in_catalog=header.totals.versions_in_catalog, kept=header.totals.kept,
-        groups=header.groups, signer=SignerFacts(principal=plan.signer.principal, fingerprint=plan.signer.fingerprint),
-        approvals=plan.approvers, expired=from_text(header.plan.expires) <= now,
-    )  # fmt: skip
+        path=str(plan.path),
+        id=header.plan.id,
+        digest=plan.digest,
+        created=header.plan.created,
+        expires=header.plan.expires,
+        tool=header.plan.tool,
+        mode=header.plan.mode,
+        catalog=header.catalog,
+        policy=header.policy,
+        stores=header.stores,
+        entries=header.totals.entries,
+        objects=header.totals.objects,
+        bytes=header.totals.bytes,
+        versions_in_catalog=header.totals.versions_in_catalog,
+        kept=header.totals.kept,
+        groups=header.groups,
+        signer=SignerFacts(principal=plan.signer.principal, fingerprint=plan.signer.fingerprint),
+        approvals=plan.approvers,
+        expired=from_text(header.plan.expires) <= now,
+    )
 
 
 def entry_lines(plan: SignedPlan, most: int) -> tuple[EntryLine, ...]:
@@ -41,9 +54,16 @@ def entry_lines(plan: SignedPlan, most: int) -> tuple[EntryLine, ...]:
             break
         lines.append(
             EntryLine(
-                id=entry.id, artifact=entry.artifact, version=entry.version, project=entry.project, uri=entry.uri,
-                objects=entry.objects, bytes=entry.bytes, created=entry.created, reason=entry.reason,
-            )  # fmt: skip
+                id=entry.id,
+                artifact=entry.artifact,
+                version=entry.version,
+                project=entry.project,
+                uri=entry.uri,
+                objects=entry.objects,
+                bytes=entry.bytes,
+                created=entry.created,
+                reason=entry.reason,
+            )
         )
     return tuple(lines)
 
@@ -51,20 +71,34 @@ def entry_lines(plan: SignedPlan, most: int) -> tuple[EntryLine, ...]:
 def books_facts(books: Books) -> BooksFacts:
     """The books as a document."""
     return BooksFacts(
-        planned=books.planned, deleted=books.deleted, gone=books.gone, referenced=books.referenced,
-        changed=books.changed, protected=books.protected, failed=books.failed, not_attempted=books.not_attempted,
-        in_doubt=books.in_doubt, objects=books.objects, bytes=books.bytes, left=books.left,
-    )  # fmt: skip
+        planned=books.planned,
+        deleted=books.deleted,
+        gone=books.gone,
+        referenced=books.referenced,
+        changed=books.changed,
+        protected=books.protected,
+        failed=books.failed,
+        not_attempted=books.not_attempted,
+        in_doubt=books.in_doubt,
+        objects=books.objects,
+        bytes=books.bytes,
+        left=books.left,
+    )
 
 
 def explained(explanations: Sequence[Explanation]) -> tuple[ExplainedVersion, ...]:
     """Explanations as documents."""
     return tuple(
         ExplainedVersion(
-            id=e.version.id, artifact=e.version.artifact, version=e.version.version, project=e.version.project,
-            uri=e.version.uri, created=to_text(e.version.created), verdict=e.keeps.rule.value if e.keeps else "orphan",
+            id=e.version.id,
+            artifact=e.version.artifact,
+            version=e.version.version,
+            project=e.version.project,
+            uri=e.version.uri,
+            created=to_text(e.version.created),
+            verdict=e.keeps.rule.value if e.keeps else "orphan",
             answers=tuple(AnswerFacts(rule=a.rule.value, keeps=a.keeps, detail=a.detail) for a in e.answers),
             references=tuple(ReferenceFacts(kind=r.kind.value, holder=r.holder) for r in e.references),
-        )  # fmt: skip
+        )
         for e in explanations
     )

@@ -29,7 +29,9 @@ def sweep(
     key: opt.KeyFile = None,
     yes: opt.Yes = False,
     ignore_errors: opt.IgnoreErrors = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Recheck every entry and report; claim and delete nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Recheck every entry and report; claim and delete nothing.")
+    ] = False,
     accept_instance: opt.AcceptInstance = None,
     drain: opt.Drain = None,
     batch_size: opt.BatchSize = None,
@@ -70,7 +72,8 @@ def prune(
     local_stores: opt.LocalStores = None,
     store_options: opt.StoreOptions = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PLAN", help="Where to keep the plan; default: this user's state folder.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="PLAN", help="Where to keep the plan; default: this user's state folder."),
     ] = None,
     key: opt.KeyFile = None,
     yes: opt.Yes = False,
@@ -99,7 +102,9 @@ def prune(
             now = opened.now()
             signer = signing(key, screen.tell)
             stores = store_adapters(store_options)
-            marked = mark_plan(screen, opened, stores, filters, signer, out or _kept_plan(now), EXPIRES_AFTER, overwrite=False)
+            marked = mark_plan(
+                screen, opened, stores, filters, signer, out or _kept_plan(now), EXPIRES_AFTER, overwrite=False
+            )
             with marked.plan as plan:
                 found = summary(plan, now)
                 if dry_run or not found.entries:
@@ -114,7 +119,9 @@ def prune(
     conclude(screen, work)
 
 
-def sweep_request(ignore_errors: bool, batch: int | None, drain: str | None, accept_instance: str | None) -> SweepRequest:
+def sweep_request(
+    ignore_errors: bool, batch: int | None, drain: str | None, accept_instance: str | None
+) -> SweepRequest:
     """How to run a sweep, from its options."""
     from marksweep.cli.sweeping import SweepRequest
     from marksweep.model.policy import DRAIN

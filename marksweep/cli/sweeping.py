@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -16,6 +16,7 @@ from marksweep.catalog.port import Catalog
 from marksweep.cli.identity import Signing
 from marksweep.cli.screen import Screen
 from marksweep.cli.summaries import books_facts
+from marksweep.cli.wire import database_clock
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog
 from marksweep.model.instant import to_text
 from marksweep.model.outcome import Mode
@@ -26,7 +27,7 @@ from marksweep.report.progress import SweepProgress
 from marksweep.store.port import Stores
 from marksweep.sweep.books import Books, books
 from marksweep.sweep.engine import Options, Sweep
-from marksweep.sweep.journal import Journal
+from marksweep.sweep.journal import SETTLED, Journal
 from marksweep.sweep.journal_reader import journal_path
 from marksweep.sweep.lock import held
 from marksweep.sweep.places import OpenStores, open_stores
@@ -68,7 +69,9 @@ def check_catalog(plan: VerifiedPlan, catalog: Catalog, accept_instance: str | N
         )
 
 
-def rehearse_plan(screen: Screen, plan: VerifiedPlan, catalog: Catalog, stores: Stores) -> tuple[SweepResult, ExitStatus]:
+def rehearse_plan(
+    screen: Screen, plan: VerifiedPlan, catalog: Catalog, stores: Stores
+) -> tuple[SweepResult, ExitStatus]:
     """Recheck every entry and say what a sweep would do now; nothing is claimed and nothing is written."""
     began = time.monotonic()
 
@@ -84,18 +87,25 @@ def rehearse_plan(screen: Screen, plan: VerifiedPlan, catalog: Catalog, stores: 
 
 
 def sweep_plan(
-    screen: Screen, plan: VerifiedPlan, catalog: Catalog, stores: Stores, request: SweepRequest, signing: Callable[[], Signing]
+    screen: Screen,
+    plan: VerifiedPlan,
+    catalog: Catalog,
+    stores: Stores,
+    request: SweepRequest,
+    signing: Callable[[], Signing],
 ) -> tuple[SweepResult, ExitStatus]:
     """Sweep *plan*, resuming whatever an earlier run left; write the receipt."""
     began = time.monotonic()
     planned = plan.header.totals.entries
     with ExitStack() as stack:
         stack.enter_context(held(plan.path))
-        journal = Journal(journal_path(plan.path), _binding(plan), catalog.now)
+        clock = database_clock(catalog)
+        journal = Journal(journal_path(plan.path), _binding(plan), clock)
         stack.callback(journal.close)
         key = signing().key
+        before = _settled(journal)
         try:
-            _run(screen, plan, catalog, stores, request, journal)
+            _run(screen, plan, catalog, stores, request, journal, clock)
         except MarksweepError as error:
             error.deleted = str(books(planned, journal.tallies()))
             raise
@@ -105,24 +115,35 @@ def sweep_plan(
                 deleted=str(books(planned, journal.tallies())),
             ) from None  # fmt: skip
         found = books(planned, journal.tallies())
-        lines = [Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)]
+        lines = [
+            Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
+        ]
         receipt = write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
-    return _result(plan, found, lines, receipt, began, found.status, dry_run=False), found.status
+    return _result(plan, found, lines, receipt, began, found.status, before=before), found.status
 
 
 def _run(
-    screen: Screen, plan: VerifiedPlan, catalog: Catalog, stores: Stores, request: SweepRequest, journal: Journal
+    screen: Screen,
+    plan: VerifiedPlan,
+    catalog: Catalog,
+    stores: Stores,
+    request: SweepRequest,
+    journal: Journal,
+    clock: Callable[[], datetime],
 ) -> None:
     options = Options(request.ignore_errors, request.batch, request.drain)
 
     async def run() -> None:
         with SweepProgress(screen.err, quiet=screen.quiet) as progress:
-            done = sum(t.entries for t in journal.tallies() if t.state in ("deleted", "gone", "kept"))
-            progress.planned(plan.header.totals.entries, plan.header.totals.bytes, done)
+            progress.planned(plan.header.totals.entries, plan.header.totals.bytes, _settled(journal))
             async with _stores(plan, catalog, stores) as opened:
-                await Sweep(plan, catalog, opened, journal, options, progress, catalog.now).run()
+                await Sweep(plan, catalog, opened, journal, options, progress, clock).run()
 
     anyio.run(run)
+
+
+def _settled(journal: Journal) -> int:
+    return sum(t.entries for t in journal.tallies() if t.state in SETTLED)
 
 
 def _stores(plan: VerifiedPlan, catalog: Catalog, stores: Stores) -> AbstractAsyncContextManager[OpenStores | None]:
@@ -133,7 +154,12 @@ def _stores(plan: VerifiedPlan, catalog: Catalog, stores: Stores) -> AbstractAsy
 
 def _binding(plan: VerifiedPlan) -> dict[str, str]:
     catalog = plan.header.catalog
-    return {"plan": plan.digest, "plan_id": plan.header.plan.id, "server_id": catalog.server_id, "mode": plan.header.plan.mode}
+    return {
+        "plan": plan.digest,
+        "plan_id": plan.header.plan.id,
+        "server_id": catalog.server_id,
+        "mode": plan.header.plan.mode,
+    }
 
 
 def _receipt(plan: VerifiedPlan, catalog: Catalog, journal: Journal, found: Books) -> Receipt:
@@ -146,10 +172,18 @@ def _receipt(plan: VerifiedPlan, catalog: Catalog, journal: Journal, found: Book
 
 
 def _result(
-    plan: VerifiedPlan, found: Books, lines: list[Line], receipt: Path | None, began: float, status: ExitStatus, *, dry_run: bool
+    plan: VerifiedPlan,
+    found: Books,
+    lines: list[Line],
+    receipt: Path | None,
+    began: float,
+    status: ExitStatus,
+    *,
+    before: int = 0,
+    dry_run: bool = False,
 ) -> SweepResult:
     return SweepResult(
         path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, dry_run=dry_run, books=books_facts(found),
-        lines=tuple(lines), receipt=str(receipt) if receipt else None, seconds=round(time.monotonic() - began, 3),
+        settled_before=before, lines=tuple(lines), receipt=str(receipt) if receipt else None, seconds=round(time.monotonic() - began, 3),
         status=int(status),
     )  # fmt: skip

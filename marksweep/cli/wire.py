@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,6 @@ from marksweep.model.uri import claims
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import StoreOpener
 from marksweep.store.realpath import RealPaths
-
 
 
 @contextmanager
@@ -33,9 +33,10 @@ def open_catalog(url: str | None, local_stores: Path | None, *, writes: bool = F
         catalog.close()
 
 
-def clock(catalog: Catalog) -> datetime:
-    """The database's clock."""
-    return catalog.now()
+def database_clock(catalog: Catalog) -> Callable[[], datetime]:
+    """The database's clock, asked once and then carried on by this machine's steady one: safe to call from any thread."""
+    began, steady = catalog.now(), time.monotonic()
+    return lambda: began + timedelta(seconds=time.monotonic() - steady)
 
 
 def utc_now() -> datetime:
@@ -75,7 +76,9 @@ def store_adapters(options_file: Path | None) -> StoreAdapters:
     try:
         options = msgspec.json.decode(options_file.read_bytes(), type=dict[str, dict[str, object]])
     except OSError as error:
-        raise UsageError(f"{options_file} cannot be read: {error.strerror}", "check the path given to --store-options") from None
+        raise UsageError(
+            f"{options_file} cannot be read: {error.strerror}", "check the path given to --store-options"
+        ) from None
     except msgspec.MsgspecError as error:
         raise UsageError(
             f"{options_file} is not what --store-options expects: {error}",

@@ -95,7 +95,9 @@ def _compare(worksheet: Worksheet) -> dict[str, str]:
         for orphans in units:
             if not worksheet.nested(orphans):
                 worksheet.keep(orphans, KeptReason.CLAIMED)
-                claimed_by.update(dict.fromkeys(orphans[:REMEMBERED], "another orphan, by another path to the same place"))
+                claimed_by.update(
+                    dict.fromkeys(orphans[:REMEMBERED], "another orphan, by another path to the same place")
+                )
                 contested.append((b"", ""))
         if not contested:
             break

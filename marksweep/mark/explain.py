@@ -30,7 +30,9 @@ def explain(
     return [_explain(v, tuple(found[v.id] or ()), examined, worksheet) for v in versions]
 
 
-def _explain(version: Version, references: tuple[Reference, ...], examined: Examined, worksheet: Worksheet) -> Explanation:
+def _explain(
+    version: Version, references: tuple[Reference, ...], examined: Examined, worksheet: Worksheet
+) -> Explanation:
     surveyed = Surveyed(version, frozenset(r.kind for r in references))
     answers = list(examined.judge.answers(surveyed))
     single = next((a for a in answers if a.keeps), None)
@@ -39,7 +41,11 @@ def _explain(version: Version, references: tuple[Reference, ...], examined: Exam
     newest = single is None and not orphan and holder is None
     keep_latest = examined.judge.policy.keep_latest
     answers.append(
-        Answer(KeptReason.NEWEST, newest, f"among the newest {keep_latest} of its artifact" if newest else _not_newest(keep_latest))
+        Answer(
+            KeptReason.NEWEST,
+            newest,
+            f"among the newest {keep_latest} of its artifact" if newest else _not_newest(keep_latest),
+        )
     )
     answers.append(
         Answer(

@@ -160,13 +160,16 @@ class Worksheet:
 
     def unit(self, first: str) -> list[tuple[str, str]]:
         """(id, URI) of every version in the unit of *first*."""
-        query = "SELECT key, id, uri FROM orphan WHERE id = ? UNION ALL SELECT key, id, uri FROM orphan WHERE shares = ?"
+        query = (
+            "SELECT key, id, uri FROM orphan WHERE id = ? UNION ALL SELECT key, id, uri FROM orphan WHERE shares = ?"
+        )
         return [(id_, uri) for _, id_, uri in self._db.execute(query + " ORDER BY 1, 2", (first, first)).fetchall()]
 
     def measure(self, unit: str, objects: int, bytes_: int, fingerprint: str) -> None:
         """What lies under a unit; the others in it count nothing."""
         self._db.execute(
-            "UPDATE orphan SET objects = ?, bytes = ?, fingerprint = ? WHERE id = ?", (objects, bytes_, fingerprint, unit)
+            "UPDATE orphan SET objects = ?, bytes = ?, fingerprint = ? WHERE id = ?",
+            (objects, bytes_, fingerprint, unit),
         )
         self._db.execute(
             "UPDATE orphan SET objects = 0, bytes = 0, fingerprint = ? WHERE shares = ?", (fingerprint, unit)
@@ -207,4 +210,3 @@ class Worksheet:
                 id=id_, artifact=artifact, version=version, project=project, uri=uri, objects=objects, bytes=bytes_,
                 fingerprint=digest, created=created, updated=updated, reason=reason, shares=shares,
             )  # fmt: skip
-

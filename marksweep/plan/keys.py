@@ -29,7 +29,7 @@ SIGNING_KEY_VARIABLE = "MARKSWEEP_SIGNING_KEY"
 MAX_KEY_FILE = 64 * 1024
 """Bytes of the largest key file that is read."""
 
-_AGENT = "sign with `ssh-keygen -Y sign`, which asks for the passphrase or the agent, or run `marksweep keys new`"
+_AGENT = "sign with `ssh-keygen -Y sign`, which asks for the passphrase or the agent, or run `marksweep keys create`"
 _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -128,7 +128,7 @@ def load_key(path: Path) -> SigningKey:
             found = os.fstat(file.fileno())
             octets = file.read(MAX_KEY_FILE + 1) if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
-        remedy = "give another path, or make a key with `marksweep keys new`"
+        remedy = "give another path, or make a key with `marksweep keys create`"
         raise UsageError(f"the key {path} cannot be read: {error.strerror}", remedy) from None
     if not stat.S_ISREG(found.st_mode) or len(octets) > MAX_KEY_FILE:
         raise UsageError(f"{path} is not a key file", "give the path of an OpenSSH private key")

@@ -39,7 +39,7 @@ class PlanSigner:
 
 
 class SignedPlan:
-    """A plan whose bytes a trusted key signed, complete and in canonical form. Only :func:`inspect` and :func:`verify` make one.
+    """A plan whose bytes a trusted key signed, complete and in canonical form; :func:`inspect` makes one.
 
     It holds the file open: close it, or use it as a context manager. ``digest`` is ``sha256:…`` of the signed bytes;
     ``approvers`` has one name per person; ``ignored_approvals`` says why other files did not count.
@@ -64,8 +64,8 @@ class SignedPlan:
     def entries(self) -> Iterator[Entry]:
         """The entries in plan order, read and checked again each time it is called.
 
-        Raises :class:`PlanMalformed` if somebody changed the file since it was verified; whoever has deleted by then says
-        so in the error's ``deleted``.
+        Raises :class:`PlanMalformed` if somebody changed the file since it was verified; whoever has deleted by then
+        says so in the error's ``deleted``.
         """
         return self._file.read()[1]
 

@@ -1,7 +1,7 @@
 """What each command says, as typed documents: the ``--json`` output, and the source of what a terminal shows.
 
-The JSON Schemas under ``schemas/`` are generated from these (``python -m marksweep.report.schemas``). Sizes are in bytes,
-times RFC 3339 in UTC; null means unknown.
+The JSON Schemas under ``schemas/`` are generated from these (``python -m marksweep.report.schemas``). Sizes are in
+bytes, times RFC 3339 in UTC; null means unknown.
 """
 
 from __future__ import annotations
@@ -131,13 +131,16 @@ class BooksFacts(Document, frozen=True, kw_only=True):
 
 
 class SweepResult(Document, frozen=True, kw_only=True):
-    """``sweep``: the books, the entries that need a word (the first hundred), and where the receipt is."""
+    """``sweep``: the books over all runs, how many entries earlier runs had settled, the entries that need a word (the
+    first hundred), and where the receipt is.
+    """
 
     path: str
     digest: str
     mode: Mode
     dry_run: bool
     books: BooksFacts
+    settled_before: int = 0
     lines: tuple[Line, ...]
     receipt: str | None
     seconds: float
@@ -145,7 +148,7 @@ class SweepResult(Document, frozen=True, kw_only=True):
 
 
 class StatusResult(Document, frozen=True, kw_only=True):
-    """``status``: how far the sweep of a plan is, read from its journal. ``rate`` is entries per second while it ran."""
+    """``status``: how far the sweep of a plan is, read from its journal. ``rate`` is entries a second while it ran."""
 
     path: str
     digest: str

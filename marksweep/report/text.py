@@ -1,7 +1,7 @@
 """Words and numbers for people. :func:`plain` is the one sanitiser for text that somebody else wrote.
 
-rich passes ESC, OSC, C1 and bidirectional controls through ``str``, ``escape()`` and ``Text`` alike, to terminals and to
-pipes; so whatever comes from a catalog, a plan, a store or an exception goes through :func:`plain` first.
+rich passes ESC, OSC, C1 and bidirectional controls through ``str``, ``escape()`` and ``Text`` alike, to terminals and
+to pipes; so whatever comes from a catalog, a plan, a store or an exception goes through :func:`plain` first.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import anyio.to_thread
-
 from marksweep.catalog.port import Catalog
 from marksweep.errors import StoreRefused
 from marksweep.model.outcome import Deleted, Failed, Kept, KeptBecause, Mode, Outcome
@@ -16,6 +14,7 @@ from marksweep.model.uri import locate
 from marksweep.store.port import Store
 from marksweep.sweep.journal import Journal, Pending
 from marksweep.sweep.places import OpenStores
+from marksweep.sweep.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,13 @@ def units_of(pending: Sequence[Pending]) -> list[Claimed]:
 
 
 async def destroy(
-    units: Sequence[Claimed], mode: Mode, since: datetime, catalog: Catalog, stores: OpenStores, journal: Journal
+    units: Sequence[Claimed],
+    mode: Mode,
+    since: datetime,
+    catalog: Catalog,
+    turns: Turns,
+    stores: OpenStores,
+    journal: Journal,
 ) -> list[tuple[Pending, str, Outcome]]:
     """Delete the bytes of claimed *units* and journal what became of each. Return the outcomes.
 
@@ -70,12 +75,12 @@ async def destroy(
     going = list(units)
     if mode is Mode.BOTH:
         ids = [e.id for u in units for e in u.entries]
-        back = await anyio.to_thread.run_sync(catalog.presence, ids)
+        back = await turns(catalog.presence, ids)
         reverted = [u for u in units if any(e.id in back for e in u.entries)]
         journal.abort([e.id for u in reverted for e in u.entries])
         going = [u for u in units if u not in reverted]
         uris = {e.id: e.uri for u in going for e in u.entries}
-        taken = await anyio.to_thread.run_sync(catalog.overlapping, uris, since) if uris else {}
+        taken = await turns(catalog.overlapping, uris, since) if uris else {}
         for unit in [u for u in going if any(e.id in taken for e in u.entries)]:
             going.remove(unit)
             who = next(taken[e.id] for e in unit.entries if e.id in taken)
@@ -105,9 +110,7 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores) -> list[tuple[Pe
     return outcomes
 
 
-def _outcome(
-    unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[StoredObject] | Exception
-) -> Outcome:
+def _outcome(unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[StoredObject] | Exception) -> Outcome:
     """Done only when the store said so for each key, and a closing listing holds nothing that was to go."""
     deleted = bytes_ = 0
     failure: tuple[str, str] | None = None
@@ -134,5 +137,7 @@ def _outcome(
     remaining = {o.key: o for o in left} if not isinstance(left, Exception) else {}
     same = [o for o in unit.objects if o.key not in spared and remaining.get(o.key) == o]
     if same:
-        return Failed("still-there", f"the store said deleted, and still lists {len(same)} of its keys", deleted, bytes_)
+        return Failed(
+            "still-there", f"the store said deleted, and still lists {len(same)} of its keys", deleted, bytes_
+        )
     return Deleted(deleted, bytes_, left=len(remaining))

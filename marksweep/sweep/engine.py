@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import anyio
-import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from marksweep.catalog.port import Catalog, ClaimAnswer, ClaimRequest, ClaimRules, InDoubt, Intent
@@ -32,6 +31,7 @@ from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
 from marksweep.sweep.prepare import Prepared, Unit, prepare
 from marksweep.sweep.recover import resolve_doubt
+from marksweep.sweep.turns import Turns
 
 T = TypeVar("T")
 Journaled = tuple[Entry | Pending, str, Outcome]
@@ -64,6 +64,7 @@ class Sweep:
     clock: Callable[[], datetime]
     stopping: bool = False
     trouble: list[Exception] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
     _batch: int = 0
 
     @property
@@ -77,12 +78,14 @@ class Sweep:
         created = from_text(self.plan.header.plan.created)
         keeps = policy.keep_artifacts or self.catalog.capabilities().empty_artifacts is not None
         age = policy.min_age if policy.grace else timedelta(0)
-        return ClaimRules(self.mode, policy.ignore_model_links, created - RECHECK_MARGIN, None if keeps else self.clock() - age)
+        return ClaimRules(
+            self.mode, policy.ignore_model_links, created - RECHECK_MARGIN, None if keeps else self.clock() - age
+        )
 
     async def run(self) -> None:
         """Finish what an earlier run began, then sweep the rest of the plan. Raises what stopped it, never a group."""
         try:
-            doubtful, gone = await resolve_doubt(self.catalog, self.journal, self.mode)
+            doubtful, gone = await resolve_doubt(self.catalog, self.turns, self.journal, self.mode)
             self._report(gone)
             self._batch = self.journal.next_batch()
             await self._finish_claimed(doubtful)
@@ -154,16 +157,16 @@ class Sweep:
             self.journal.intend(
                 number,
                 [
-                    Intended(entries[a.id], units[a.id].id, units[a.id].objects if a.id in firsts.values() else (), a.image)
+                    Intended(
+                        entries[a.id], units[a.id].id, units[a.id].objects if a.id in firsts.values() else (), a.image
+                    )
                     for a in taken
                 ],
             )
 
         requests = [r for unit in prepared.ready for r in unit.requests()]
         answers = await self._ask(self.catalog.claim, requests, intent)
-        self._settle(
-            [(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None]
-        )
+        self._settle([(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None])
         return self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
 
     def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> list[str]:
@@ -201,7 +204,7 @@ class Sweep:
         requests: Sequence[ClaimRequest], intent: Intent,
     ) -> Sequence[Answer]:  # fmt: skip
         try:
-            return await anyio.to_thread.run_sync(question, requests, self.rules, intent)
+            return await self.turns(question, requests, self.rules, intent)
         except InDoubt as doubt:
             raise Incomplete(
                 f"the catalog's answer to a claim was lost ({doubt})",
@@ -222,7 +225,7 @@ class Sweep:
             self._settle([(entry, entry.unit, Deleted()) for entry in taken])
             return
         units = units_of(taken)
-        work = destroy(units, self.mode, self.rules.since, self.catalog, self.stores, self.journal)
+        work = destroy(units, self.mode, self.rules.since, self.catalog, self.turns, self.stores, self.journal)
         self._report(await self._guarded(work) or [])
 
     def _settle(self, outcomes: Sequence[Journaled]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import anyio.to_thread
-
 from marksweep.catalog.port import Catalog
 from marksweep.model.outcome import AlreadyGone, Mode, Outcome
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.sweep.journal import Journal, Pending
+from marksweep.sweep.turns import Turns
 
 
-async def resolve_doubt(catalog: Catalog, journal: Journal, mode: Mode) -> tuple[int, list[tuple[Pending, str, Outcome]]]:
+async def resolve_doubt(
+    catalog: Catalog, turns: Turns, journal: Journal, mode: Mode
+) -> tuple[int, list[tuple[Pending, str, Outcome]]]:
     """Find out for each intent whether its claim was committed. Return how many there were, and those found gone.
 
     A claim is one transaction, so its rows went together. All gone: it was committed. Some there: it was rolled back, and
@@ -22,7 +23,7 @@ async def resolve_doubt(catalog: Catalog, journal: Journal, mode: Mode) -> tuple
     doubtful = 0
     while batch := journal.in_doubt():
         doubtful += len(batch)
-        present = await anyio.to_thread.run_sync(catalog.presence, [e.id for e in batch])
+        present = await turns(catalog.presence, [e.id for e in batch])
         gone += _decide(batch, present, journal, mode)
     return doubtful, gone
 

@@ -53,10 +53,18 @@ async def rehearse(
             observer.outcome(id_, uri, outcome)
     return (
         Books(
-            planned=header.totals.entries, deleted=counted["deleted"], gone=counted["gone"],
-            referenced=counted["referenced"], changed=counted["changed"], protected=counted["protected"],
-            failed=counted["failed"], in_doubt=0, objects=objects, bytes=bytes_, left=0,
-        ),  # fmt: skip
+            planned=header.totals.entries,
+            deleted=counted["deleted"],
+            gone=counted["gone"],
+            referenced=counted["referenced"],
+            changed=counted["changed"],
+            protected=counted["protected"],
+            failed=counted["failed"],
+            in_doubt=0,
+            objects=objects,
+            bytes=bytes_,
+            left=0,
+        ),
         lines,
     )
 

@@ -25,7 +25,7 @@ from marksweep.plan.approvals import approve
 from marksweep.plan.document import APPROVE_NAMESPACE, PLAN_NAMESPACE
 from marksweep.plan.keys import SigningKey, create_key, load_key
 from marksweep.plan.publickey import PublicKey
-from marksweep.plan.sshsig import armor, sign
+from marksweep.plan.sshsig import Signer, armor, sign
 from marksweep.plan.verify import verify
 from tests.unit.plan.support import ALICE, BOB, NOW, PLANNER, ecdsa_key, rsa_key, six, written
 from tests.unit.plan.test_sshsig import TOKENS
@@ -46,7 +46,9 @@ def ssh_keygen(*arguments: object, stdin: bytes = b"", zone: str = "UTC") -> sub
 
 def made_by_ssh_keygen(directory: Path, kind: str, passphrase: str = "") -> Path:
     path = directory / f"id_{kind}"
-    done = ssh_keygen("-q", "-t", kind.split("-")[0], *KINDS[kind], "-N", passphrase, "-C", "me@here", "-f", path)
+    done = ssh_keygen(
+        "-q", "-t", kind.split("-", maxsplit=1)[0], *KINDS[kind], "-N", passphrase, "-C", "me@here", "-f", path
+    )
     assert done.returncode == 0, done.stderr
     return path
 
@@ -67,9 +69,14 @@ def good(directory: Path, line: str, who: str, namespace: str, sig: str, message
 
 @pytest.mark.parametrize("kind", ["ed25519", "p256", "p384", "p521", "rsa", "sk-ed25519", "sk-ecdsa"])
 def test_ssh_keygen_says_good_to_our_signatures(tmp_path: Path, kind: str) -> None:
-    keys = {"ed25519": lambda: PLANNER, "p256": lambda: ecdsa_key(ec.SECP256R1()), "p384": lambda: ecdsa_key(ec.SECP384R1()),
-            "p521": lambda: ecdsa_key(ec.SECP521R1()), "rsa": rsa_key}  # fmt: skip
-    key = TOKENS[kind] if kind in TOKENS else keys[kind]()
+    curves = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
+    key: Signer = PLANNER
+    if kind in TOKENS:
+        key = TOKENS[kind]
+    elif kind in curves:
+        key = ecdsa_key(curves[kind])
+    elif kind == "rsa":
+        key = rsa_key()
     sig = armor(sign(key, PLAN_NAMESPACE, hashlib.sha512(b"message").digest()))
     line = f"ci {key.public.line}"
     assert good(tmp_path, line, "ci", PLAN_NAMESPACE, sig, b"message")
@@ -139,18 +146,72 @@ def test_an_encrypted_key_is_handed_to_ssh_keygen(tmp_path: Path, kind: str) -> 
 
 NAMESPACES = [PLAN_NAMESPACE, APPROVE_NAMESPACE, "git"]
 WHO = ["alice", "bob@example.org", "Alice Liddell", "é"]
-PRINCIPALS = ["alice", "bob@example.org", "*", "*@example.org", "al?ce", "alice,bob@example.org", "*,!alice", "!alice,*",
-              "!bob@example.org", "alice,!al*", "ALICE", '"Alice Liddell"', '"Alice*",alice', 'a"lice"', "é", "?", "??", "a**e",
-              "alice,,x", "[a]lice", "a.ice"]  # fmt: skip
-NAMESPACE_OPTIONS = ["", f'namespaces="{PLAN_NAMESPACE}"', 'namespaces="marksweep-*"', 'namespaces="git,*approve*"',
-                     f'namespaces="*,!{PLAN_NAMESPACE}"', 'namespaces="*"', 'namespaces=""', 'Namespaces="git"',
-                     'namespaces="\\"git"']  # fmt: skip
-TIMES = ["20260701", "20260701Z", "202607011200", "202607011200Z", "20260701120000", "20260701120000Z", "20260115", "20260115Z",
-         "202601151200", "20260701120000UTC", "20260701120000z", "20260231Z", "20260701120060Z", "202603290230",
-         "202610250230"]  # fmt: skip
-ODD = ["cert-authority", "no-such-option", 'namespaces="x', "namespaces=x", 'valid-after="2026"', 'valid-after="20261301Z"',
-       'valid-after="20260101Z",valid-before="20260101Z"', 'namespaces="git",namespaces="git"', 'namespaces="git",',
-       'namespaces="git"x', 'valid-before="yesterday"', 'valid-before=""', 'valid-after="19700101Z"']  # fmt: skip
+PRINCIPALS = [
+    "alice",
+    "bob@example.org",
+    "*",
+    "*@example.org",
+    "al?ce",
+    "alice,bob@example.org",
+    "*,!alice",
+    "!alice,*",
+    "!bob@example.org",
+    "alice,!al*",
+    "ALICE",
+    '"Alice Liddell"',
+    '"Alice*",alice',
+    'a"lice"',
+    "é",
+    "?",
+    "??",
+    "a**e",
+    "alice,,x",
+    "[a]lice",
+    "a.ice",
+]
+NAMESPACE_OPTIONS = [
+    "",
+    f'namespaces="{PLAN_NAMESPACE}"',
+    'namespaces="marksweep-*"',
+    'namespaces="git,*approve*"',
+    f'namespaces="*,!{PLAN_NAMESPACE}"',
+    'namespaces="*"',
+    'namespaces=""',
+    'Namespaces="git"',
+    'namespaces="\\"git"',
+]
+TIMES = [
+    "20260701",
+    "20260701Z",
+    "202607011200",
+    "202607011200Z",
+    "20260701120000",
+    "20260701120000Z",
+    "20260115",
+    "20260115Z",
+    "202601151200",
+    "20260701120000UTC",
+    "20260701120000z",
+    "20260231Z",
+    "20260701120060Z",
+    "202603290230",
+    "202610250230",
+]
+ODD = [
+    "cert-authority",
+    "no-such-option",
+    'namespaces="x',
+    "namespaces=x",
+    'valid-after="2026"',
+    'valid-after="20261301Z"',
+    'valid-after="20260101Z",valid-before="20260101Z"',
+    'namespaces="git",namespaces="git"',
+    'namespaces="git",',
+    'namespaces="git"x',
+    'valid-before="yesterday"',
+    'valid-before=""',
+    'valid-after="19700101Z"',
+]
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]
 
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from marksweep.catalog.port import (
     Capabilities,
-    Claimed,
     ClaimAnswer,
+    Claimed,
     ClaimRequest,
     ClaimRules,
     Identity,
@@ -23,7 +23,7 @@ from marksweep.catalog.zenml import known, sqlite, survey
 from marksweep.catalog.zenml.claim import Claimer
 from marksweep.catalog.zenml.discover import Place
 from marksweep.catalog.zenml.references import references
-from marksweep.catalog.zenml.schema import Schema, current_revision, reflect
+from marksweep.catalog.zenml.schema import current_revision, reflect
 from marksweep.catalog.zenml.soft import Mentions
 from marksweep.catalog.zenml.stores import artifact_stores
 from marksweep.errors import CatalogNotUnderstood
@@ -117,15 +117,15 @@ class ZenmlCatalog:
         query = (
             sa.select(*columns)
             .select_from(source)
-            .where(sa.or_(version.c.id == known.row_id(needle), version.c.uri.in_(spellings), artifact.c.name == needle))
+            .where(
+                sa.or_(version.c.id == known.row_id(needle), version.c.uri.in_(spellings), artifact.c.name == needle)
+            )
             .order_by(version.c.created.desc(), version.c.id)
         )
         with self._reading() as connection:
             rows = connection.execute(query).fetchall()
             named = survey.tags_of(connection, self._schema, [r[0] for r in rows], [r[1] for r in rows])
-        return [
-            survey.version_of(row, frozenset(named.get(row[0], set()) | named.get(row[1], set()))) for row in rows
-        ]
+        return [survey.version_of(row, frozenset(named.get(row[0], set()) | named.get(row[1], set()))) for row in rows]
 
     def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:
         version = self._schema.table("artifact_version")
@@ -220,7 +220,10 @@ class ZenmlCatalog:
         with self._reading() as connection:
             self._mentions.refresh(connection, self.now())
         with self._writing() as connection:
-            if sqlite.schema_cookie(connection) != self._cookie or current_revision(connection) != self._schema.revision:
+            if (
+                sqlite.schema_cookie(connection) != self._cookie
+                or current_revision(connection) != self._schema.revision
+            ):
                 raise CatalogNotUnderstood(
                     "the catalog's schema changed while the sweep was running: somebody migrated it",
                     "make a new plan with a marksweep that knows the new release",

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from marksweep.catalog.port import Claimed, ClaimAnswer, ClaimRequest, ClaimRules
+from marksweep.catalog.port import ClaimAnswer, Claimed, ClaimRequest, ClaimRules
 from marksweep.catalog.zenml import known
 from marksweep.catalog.zenml.references import references
 from marksweep.catalog.zenml.schema import Schema
@@ -30,9 +30,7 @@ from marksweep.model.verdict import TOMBSTONE
 from marksweep.model.version import ReferenceKind
 
 _metadata = sa.MetaData()
-BATCH = sa.Table(
-    "marksweep_batch", _metadata, sa.Column("id", sa.CHAR(32), primary_key=True), prefixes=["TEMPORARY"]
-)
+BATCH = sa.Table("marksweep_batch", _metadata, sa.Column("id", sa.CHAR(32), primary_key=True), prefixes=["TEMPORARY"])
 """Temporary: the row ids of the batch at hand."""
 
 
@@ -86,7 +84,9 @@ class Claimer:
         for kind, column in self.schema.references.items():
             if kind is ReferenceKind.MODEL_VERSION and rules.ignore_model_links:
                 continue
-            for row_id in self.connection.execute(sa.select(column).distinct().where(column.in_(batch))).scalars().all():
+            for row_id in (
+                self.connection.execute(sa.select(column).distinct().where(column.in_(batch))).scalars().all()
+            ):
                 found.setdefault(row_id, kind.value)
         curated = self.schema.curated
         if curated is not None:
@@ -116,7 +116,9 @@ class Claimer:
         own = {known.row_id(i) for i in uris}
         wanted = {id_: claims(uri.removeprefix(TOMBSTONE)) for id_, uri in uris.items()}
         found: dict[str, str] = {}
-        newcomers = [(known.dashed(i), claims(u)) for i, u in self.connection.execute(recent).fetchall() if i not in own]
+        newcomers = [
+            (known.dashed(i), claims(u)) for i, u in self.connection.execute(recent).fetchall() if i not in own
+        ]
         if not newcomers:
             return found
         exact: dict[str, list[str]] = {}
@@ -222,7 +224,9 @@ def _whole_units(requests: Sequence[ClaimRequest], answers: Sequence[Claimed]) -
         if answer.answer not in (ClaimAnswer.CLAIMED, ClaimAnswer.GONE):
             held.setdefault(unit_of[answer.id], answer)
     return [
-        Claimed(a.id, ClaimAnswer.PROTECTED, f"it shares bytes with {held[unit_of[a.id]].id}: {held[unit_of[a.id]].detail}")
+        Claimed(
+            a.id, ClaimAnswer.PROTECTED, f"it shares bytes with {held[unit_of[a.id]].id}: {held[unit_of[a.id]].detail}"
+        )
         if a.answer is ClaimAnswer.CLAIMED and unit_of[a.id] in held
         else a
         for a in answers

@@ -18,7 +18,16 @@ RELEASE = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:\.?rc\d+)?")
 
 REQUIRED = {
     "artifact": ("id", "name", "created"),
-    "artifact_version": ("id", "uri", "version", "created", "updated", "artifact_id", "artifact_store_id", "materializer"),
+    "artifact_version": (
+        "id",
+        "uri",
+        "version",
+        "created",
+        "updated",
+        "artifact_id",
+        "artifact_store_id",
+        "materializer",
+    ),
     "step_run_input_artifact": ("artifact_id", "step_id"),
     "step_run_output_artifact": ("artifact_id", "step_id"),
     "model_versions_artifacts": ("artifact_version_id",),

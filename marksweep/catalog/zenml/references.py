@@ -44,7 +44,9 @@ def _holders(schema: Schema, kind: ReferenceKind, column: sa.Column[str], ids: S
     match kind:
         case ReferenceKind.STEP_INPUT | ReferenceKind.STEP_OUTPUT:
             step, run = schema.table("step_run"), schema.table("pipeline_run")
-            source = link.outerjoin(step, step.c.id == link.c.step_id).outerjoin(run, run.c.id == step.c.pipeline_run_id)
+            source = link.outerjoin(step, step.c.id == link.c.step_id).outerjoin(
+                run, run.c.id == step.c.pipeline_run_id
+            )
             names = [run.c.name, step.c.name, link.c.step_id]
         case ReferenceKind.MODEL_VERSION if "model_version_id" in link.c and schema.get("model_version") is not None:
             version, model = schema.table("model_version"), schema.table("model")

@@ -62,7 +62,10 @@ class Schema:
 
 
 def reflect(connection: sa.Connection, where: str) -> Schema:
-    """Read the schema and prove that it is understood; raise CatalogNotUnderstood naming what is not. *where* has no secrets."""
+    """Read the schema and prove that it is understood; raise CatalogNotUnderstood naming what is not.
+
+    *where* names the database in messages; it holds no secrets.
+    """
     inspector = sa.inspect(connection)
     names = set(inspector.get_table_names())
     revision = _revision(connection, names, where)
@@ -118,8 +121,9 @@ def _revision(connection: sa.Connection, names: set[str], where: str) -> str:
                 f"the database {where} has no table artifact_version: it is from a ZenML older than 0.55",
                 "upgrade ZenML, which migrates its database, then mark again",
             )
+        missing = "artifact_version" if "alembic_version" in names else "alembic_version"
         raise CatalogNotUnderstood(
-            f"the database {where} is not ZenML's: it has no table {'artifact_version' if 'alembic_version' in names else 'alembic_version'}",
+            f"the database {where} is not ZenML's: it has no table {missing}",
             "check the URL; `zenml status` shows where ZenML keeps its database",
         )
     revision = current_revision(connection)
@@ -176,7 +180,8 @@ def _guard(columns: dict[str, set[str]], keys: ForeignKeys, where: str) -> None:
     ]
     if unknown:
         raise CatalogNotUnderstood(
-            f"the database {where} holds {sorted(unknown)[0]}: it could keep artifact versions alive and marksweep does not know it",
+            f"the database {where} holds {sorted(unknown)[0]}:"
+            " it could keep artifact versions alive and marksweep does not know it",
             "upgrade marksweep; if the table is your own, drop the column or the foreign key, or ask for support of it",
         )
 

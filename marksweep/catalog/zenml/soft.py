@@ -127,7 +127,9 @@ class Mentions:
                 if index == 0 or str(label) in wanted:
                     _insert(connection, version_id, holder, holder_id, ReferenceKind.LAZY_LOADER)
 
-    def live(self, connection: sa.Connection, among: sa.Select[Any] | None = None) -> Iterator[tuple[str, ReferenceKind, str]]:
+    def live(
+        self, connection: sa.Connection, among: sa.Select[Any] | None = None
+    ) -> Iterator[tuple[str, ReferenceKind, str]]:
         """The mentions whose holder is live: (version's row id, kind, holder in words), all or *among* some ids."""
         query = sa.select(MENTION)
         if among is not None:
@@ -175,7 +177,7 @@ def _holder(source: sa.Table) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[A
     if source.name == "step_run":
         return nothing, source.c.id
     snapshot = next((source.c[c] for c in ("snapshot_id", "deployment_id") if c in source.c), nothing)
-    return snapshot, source.c["step_run_id"] if "step_run_id" in source.c else nothing
+    return snapshot, source.c.get("step_run_id", nothing)
 
 
 def _insert(connection: sa.Connection, version_id: str, holder: str, holder_id: str, kind: ReferenceKind) -> None:

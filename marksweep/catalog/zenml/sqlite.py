@@ -62,9 +62,7 @@ def engine(path: Path, *, writes: bool) -> sa.Engine:
             connection.execute("PRAGMA synchronous = EXTRA")
         return connection
 
-    return sa.create_engine(
-        "sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT"
-    )
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT")
 
 
 def instance(path: Path, server_id: str) -> str:

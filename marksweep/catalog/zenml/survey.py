@@ -24,9 +24,7 @@ PAGE_SECONDS = 0.2
 _SMALLEST, _LARGEST = 200, 20_000
 
 _BITS = {kind: 1 << index for index, kind in enumerate(ReferenceKind)}
-_KINDS = [
-    frozenset(kind for kind, bit in _BITS.items() if bits & bit) for bits in range(1 << len(ReferenceKind))
-]
+_KINDS = [frozenset(kind for kind, bit in _BITS.items() if bits & bit) for bits in range(1 << len(ReferenceKind))]
 
 _metadata = sa.MetaData()
 REFERENCED = sa.Table(
@@ -46,7 +44,9 @@ class Pages:
     def __init__(self) -> None:
         self.size = 2_000
 
-    def over(self, connection: sa.Connection, table: sa.Table, query: sa.Select[Any]) -> Iterator[Sequence[Sequence[Any]]]:
+    def over(
+        self, connection: sa.Connection, table: sa.Table, query: sa.Select[Any]
+    ) -> Iterator[Sequence[Sequence[Any]]]:
         """Rows of *query*, whose first column must be the rowid of *table*, page by page."""
         rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
         after = -1
@@ -118,9 +118,7 @@ def version_columns(schema: Schema) -> tuple[list[sa.ColumnElement[Any]], sa.Fro
         source = source.outerjoin(names, names.c.id == column)
         project = names.c.name
     save_type: sa.ColumnElement[Any] = version.c["save_type"] if "save_type" in version.c else sa.literal(None)
-    number: sa.ColumnElement[Any] = (
-        version.c["version_number"] if "version_number" in version.c else sa.literal(None)
-    )
+    number: sa.ColumnElement[Any] = version.c["version_number"] if "version_number" in version.c else sa.literal(None)
     registered = sa.or_(
         sa.func.coalesce(save_type == known.REGISTERED_SAVE_TYPE, sa.false()),
         version.c.materializer.contains(known.REGISTERED_MATERIALIZER, autoescape=True),
@@ -167,17 +165,23 @@ def survey(connection: sa.Connection, schema: Schema, *, tags: bool) -> Iterator
         source.outerjoin(REFERENCED, REFERENCED.c.id == version.c.id)
     )
     for rows in Pages().over(connection, version, query):
-        named = tags_of(connection, schema, [str(row[2]) for row in rows], [str(row[3]) for row in rows]) if tags else {}
+        named = (
+            tags_of(connection, schema, [str(row[2]) for row in rows], [str(row[3]) for row in rows]) if tags else {}
+        )
         yield [
             Surveyed(
-                version_of(row[2:], frozenset(named.get(str(row[2]), ()) or ()) | frozenset(named.get(str(row[3]), ()))),
+                version_of(
+                    row[2:], frozenset(named.get(str(row[2]), ()) or ()) | frozenset(named.get(str(row[3]), ()))
+                ),
                 _KINDS[row[1] or 0],
             )
             for row in rows
         ]
 
 
-def tags_of(connection: sa.Connection, schema: Schema, versions: list[str], artifacts: list[str]) -> dict[str, set[str]]:
+def tags_of(
+    connection: sa.Connection, schema: Schema, versions: list[str], artifacts: list[str]
+) -> dict[str, set[str]]:
     """Tag names by row id, of the versions and of the artifacts they belong to."""
     tag, resource = schema.table("tag"), schema.table("tag_resource")
     found: dict[str, set[str]] = {}

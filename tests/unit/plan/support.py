@@ -1,4 +1,4 @@
-"""Plans, keys and trust for tests. ``seal`` signs any bytes, so that hostile plans with a good signature can be made."""
+"""Plans, keys and trust for tests. ``seal`` signs any bytes: a hostile plan can have a good signature."""
 
 from __future__ import annotations
 

@@ -123,7 +123,9 @@ def test_lines_that_cannot_count_are_ignored_and_reported(line: str, word: str) 
     small = rsa.generate_private_key(65537, 1024).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     trust = Trust.of([line.format(key=KEY.line, small=small.decode()), f"bob {BOB.public.line}"])
     assert len(trust.lines) == 1
-    assert len(trust.ignored) == 1 and word in trust.ignored[0] and "line 1" in trust.ignored[0]
+    assert len(trust.ignored) == 1
+    assert word in trust.ignored[0]
+    assert "line 1" in trust.ignored[0]
 
 
 @pytest.mark.usefixtures("berlin")
@@ -177,7 +179,8 @@ def test_patterns() -> None:
     for text, pattern in [("a", "A"), ("abc", "a.c"), ("ab", "a"), ("a", "[a]"), ("é", "?"), ("a", ""), ("a", "!b"),
                           ("a", "*,!a"), ("a", "!a,*")]:  # fmt: skip
         assert not matches(text, pattern)
-    assert is_literal("a@b") and not any(map(is_literal, ("*", "a?", "!a")))
+    assert is_literal("a@b")
+    assert not any(map(is_literal, ("*", "a?", "!a")))
 
 
 def test_a_file_is_loaded_and_named_in_errors(tmp_path: Path) -> None:

@@ -60,10 +60,14 @@ def test_the_layout_is_the_designs(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in lines[1:10]] == [f'"{name}"' for name in names]
     assert lines[1] == '"format":"marksweep.plan/1",'
     assert lines[9] == '"entries":['
-    assert lines[10].startswith('{"id":"00000001-') and lines[10].endswith('"shares":null},')
-    assert lines[15].endswith("}") and lines[16] == "],"
-    assert lines[17].startswith('"signature":{"digest":"sha256:') and lines[17].endswith('"}}')
-    assert len(lines) == 18 and text.endswith("}}\n")
+    assert lines[10].startswith('{"id":"00000001-')
+    assert lines[10].endswith('"shares":null},')
+    assert lines[15].endswith("}")
+    assert lines[16] == "],"
+    assert lines[17].startswith('"signature":{"digest":"sha256:')
+    assert lines[17].endswith('"}}')
+    assert len(lines) == 18
+    assert text.endswith("}}\n")
     parsed = json.loads(text)
     assert list(parsed) == [*names, "signature"]
     body = "".join(line.rstrip(",") + "\n" for line in lines[10:16])
@@ -127,6 +131,7 @@ def test_a_lone_surrogate_is_refused(tmp_path: Path) -> None:
         [entry(1), entry(1)],
         [entry(1, uri="s3://b/r/x/"), entry(1, uri="s3://b/r/x", shares=entry(1).id, objects=0, bytes=0)],
         [entry(2, uri="s3://b/r/x"), entry(1, uri="s3://b/r/x", shares=entry(2).id, objects=0, bytes=0)],
+        [entry(2), shared(3, entry(2), "a"), shared(3, entry(2), "a")],
         [entry(2), shared(3, entry(2), "a", shares=None)],
         [entry(2), shared(3, entry(2), "a", shares="other")],
         [entry(2), shared(3, entry(2), "a", objects=1)],
@@ -154,7 +159,8 @@ def test_entries_that_no_reader_would_take_are_not_written(tmp_path: Path, entri
     with pytest.raises(PlanMalformed) as caught:
         written(tmp_path / "p", entries)
     assert list(tmp_path.iterdir()) == []
-    assert caught.value.remedy and "secret" not in str(caught.value)
+    assert caught.value.remedy
+    assert "secret" not in str(caught.value)
 
 
 def _replaced(header: Draft, **changes: object) -> Draft:
@@ -230,6 +236,16 @@ def test_a_plan_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_an_existing_plan_is_seen_before_the_work_is_done(tmp_path: Path) -> None:
+    def never() -> Iterator[Entry]:
+        pytest.fail("the entries were asked for")
+        yield entry(1)
+
+    (tmp_path / "p").write_text("somebody else's")
+    with pytest.raises(UsageError):
+        write_plan(tmp_path / "p", draft([entry(1)]), never(), PLANNER)
+
+
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "p").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError):
@@ -256,7 +272,15 @@ def test_without_hard_links_a_plan_is_written_too(tmp_path: Path, monkeypatch: p
     verify(tmp_path / "p", TRUST, NOW).close()
     with pytest.raises(UsageError):
         written(tmp_path / "p")
-    assert os.listdir(tmp_path) == ["p"]
+
+    def slow() -> Iterator[Entry]:
+        yield entry(1)
+        (tmp_path / "q").write_text("somebody else's")
+
+    with pytest.raises(UsageError):
+        write_plan(tmp_path / "q", draft([entry(1)]), slow(), PLANNER)
+    assert (tmp_path / "q").read_text() == "somebody else's"
+    assert sorted(os.listdir(tmp_path)) == ["p", "q"]
 
 
 def test_a_directory_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:

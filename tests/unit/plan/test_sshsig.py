@@ -216,8 +216,15 @@ def test_numbers_have_one_spelling() -> None:
     raw.name()
     inner = WireReader(raw.string())
     r, s = inner.string(), inner.string()
-    for padded in (put_string(b"\0" + r) + put_string(s), put_string(r) + put_string(b"\0\0" + s), put_string(r) * 3,
-                   put_string(b"") + put_string(s), put_string(b"\0") + put_string(s)):  # fmt: skip
+    spellings = [
+        put_string(b"\0" + r) + put_string(s),
+        put_string(r) + put_string(b"\0\0" + s),
+        put_string(r) * 3,
+        put_string(r) + put_string(s) + b"\0",
+        put_string(b"") + put_string(s),
+        put_string(b"\0") + put_string(s),
+    ]
+    for padded in spellings:
         with pytest.raises(SignatureRefused):
             verify(blob(key.public.blob, put_string("ecdsa-sha2-nistp256") + put_string(padded)), NAMESPACE, DIGESTS)
 
@@ -230,6 +237,7 @@ def test_numbers_have_one_spelling() -> None:
         ("ecdsa-sha2-nistp256", "nistp256", b"\x02" + KEYS["p256"].public.blob[-64:-32]),
         ("ssh-ed25519", b"short"),
         ("ssh-dss", b"x"),
+        ("ecdsa-sha2-nistp999", "nistp256", KEYS["p256"].public.blob[-65:]),
         ("", b"x"),
         ("a b", b"x"),
         (b"\xff", b"x"),
@@ -248,6 +256,28 @@ def test_bad_key_lines_are_refused(text: str) -> None:
 
 def test_a_key_line_is_read_with_its_comment() -> None:
     assert PublicKey.parse(PLANNER.public.line + " who and where\n") == PLANNER.public
+
+
+def test_too_long_a_signature_is_not_looked_at() -> None:
+    with pytest.raises(SignatureRefused, match="longer than"):
+        parse(blob(PLANNER.public.blob, PLANNER.sign_raw(to_sign())) + b"\0" * 20_000)
+
+
+@pytest.mark.parametrize("number", [b"", b"\0", b"\x80", b"\xff\x01", b"\0\x01", b"\0\0\x80"])
+def test_a_wire_number_is_positive_and_short(number: bytes) -> None:
+    with pytest.raises(WireError):
+        WireReader(put_string(number)).positive()
+
+
+@pytest.mark.parametrize("number", [1, 127, 128, 255, 256, 2**64])
+def test_wire_numbers_come_back(number: int) -> None:
+    assert WireReader(put_positive(number)).positive() == number
+
+
+@pytest.mark.parametrize("name", ["a b", "a\n", "\0", "\x7f", "\x1b[2J"])
+def test_a_wire_name_is_plain(name: str) -> None:
+    with pytest.raises(WireError):
+        WireReader(put_string(name)).name()
 
 
 def test_sign_takes_a_sha512() -> None:

@@ -16,7 +16,7 @@ from marksweep.errors import ApprovalsMissing, MarksweepError, PlanExpired, Plan
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.document import APPROVE_NAMESPACE
 from marksweep.plan.sshsig import sign
-from marksweep.plan.verify import verify
+from marksweep.plan.verify import VerifiedPlan, inspect, verify
 from marksweep.plan.writer import write_plan
 from tests.unit.plan.support import (
     ALICE,
@@ -138,8 +138,9 @@ def test_links_and_other_things_are_not_opened(plan: Path, tmp_path: Path) -> No
     link.symlink_to(plan)
     os.mkfifo(pipe)
     refused(link, UsageError, "symbolic link")
-    for path in (tmp_path, pipe, tmp_path / "absent"):
-        refused(path, UsageError)
+    refused(tmp_path / "absent", UsageError)
+    for path in (tmp_path, pipe, Path("/dev/zero")):
+        refused(path, UsageError, "not a regular file")
 
 
 # Signature and trust
@@ -219,7 +220,7 @@ def swap(old: bytes, new: bytes, count: int = 1) -> Callable[[Path], None]:
     return hostile(change)
 
 
-def lines(change: Callable[[list[bytes]], None]) -> Callable[[Path], None]:
+def lines(change: Callable[[list[bytes]], object]) -> Callable[[Path], None]:
     def apply(body: bytes) -> bytes:
         found = body.split(b"\n")
         change(found)
@@ -274,6 +275,8 @@ HOSTILE = {
     "header line twice": lines(lambda found: found.insert(3, found[2])),
     "header line gone": lines(lambda found: found.pop(4)),
     "header null": swap(b'"stores":[', b'"stores":null,"stores":['),
+    "last header line gone": lines(lambda found: found.pop(8)),
+    "no header at all": lines(lambda found: found.__setitem__(slice(2, 9), [])),
     "extra header line": lines(lambda found: found.insert(3, b'"more":1,')),
     "empty header line": lines(lambda found: found.insert(3, b"")),
     "header line without a comma": lines(lambda found: found.__setitem__(4, found[4][:-1])),
@@ -320,7 +323,22 @@ def test_a_hostile_plan_with_a_good_signature_is_malformed(plan: Path, name: str
     HOSTILE[name](plan)
     error = refused(plan, PlanMalformed)
     assert "secret" not in str(error)
-    assert len(str(error)) < 600 and str(error).isprintable()
+    assert len(str(error)) < 600
+    assert str(error).isprintable()
+
+
+STORE = b'{"root":"s3://bucket/zenml","flavor":"s3","undo":"versioned"}'
+LIMITS = {
+    "the header is longer than 1048576 bytes": swap(STORE, b",".join([STORE] * 20_000)),
+    "and an entry at most 16384": swap(b'"version":"1",', b'"version":"' + b"\\u202e" * 4000 + b'",'),
+    "it is longer than 1048576 bytes": HOSTILE["very long line"],
+}
+
+
+@pytest.mark.parametrize("words", LIMITS)
+def test_lines_that_are_canonical_but_too_long_are_refused_for_that(plan: Path, words: str) -> None:
+    LIMITS[words](plan)
+    refused(plan, PlanMalformed, words)
 
 
 def test_the_line_is_named(plan: Path) -> None:
@@ -423,6 +441,19 @@ def test_what_is_wrong_first_is_said_first(plan: Path) -> None:
     plan.write_bytes(plan.read_bytes().replace(b"1.0", b"2.0", 1))
     with pytest.raises(SignatureRefused, match="changed after"):
         verify(plan, Trust.of([]), late, approvals=1)
+
+
+def test_an_expired_plan_may_be_looked_at_but_is_not_verified(plan: Path) -> None:
+    """``inspect`` makes no VerifiedPlan; whatever else is wrong, it refuses too."""
+    late = NOW + timedelta(days=99)
+    with inspect(plan, TRUST, late) as signed:
+        assert not isinstance(signed, VerifiedPlan)
+        assert list(signed.entries()) == six()
+    with pytest.raises(SignatureRefused):
+        inspect(plan, Trust.of([]), late)
+    HOSTILE["float"](plan)
+    with pytest.raises(PlanMalformed):
+        inspect(plan, TRUST, late)
 
 
 def test_no_file_stays_open(plan: Path) -> None:

@@ -1,0 +1,46 @@
+# make demo: the main job on an embedded catalog. make test: the tests. make check: lint, types, layers.
+# Each sets up what it needs in .venv; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test check format schemas reference bench clean
+
+$(VENV)/demo.stamp: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[s3]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/demo.stamp
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/marksweep demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(VENV)/dev.stamp
+	$(BIN)/python -m marksweep.report.schemas schemas
+
+reference: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.docs.generate_reference docs/reference/cli.md
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/mark_scale.py
+
+clean:
+	rm -rf $(VENV) .venv-zenml dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,75 @@
+"""What a person should know before a sweep begins: it names the catalog, how much goes, and what does not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from rich.text import Text
+
+from marksweep.model.outcome import Mode
+from marksweep.model.store import Undo
+from marksweep.plan.document import StoreFacts
+from marksweep.report.documents import PlanSummary
+from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, words
+from marksweep.report.text import counted, size, when
+from marksweep.report.words import catalog_words, dangers
+
+
+def confirmation(plan: PlanSummary) -> Text:
+    """What stands above the question whether to sweep *plan*; several lines, the question itself is not among them."""
+    lines = [
+        joined(Text("About to sweep ", style=STRONG), words(plan.path, STRONG), f" (made {when(plan.created)})"),
+        joined(Text("  catalog  ", style=QUIET), catalog_words(plan.catalog)),
+        joined(Text("  deletes  ", style=QUIET), words(_extent(plan), STRONG)),
+        Text(f"  {_promise(plan.mode)}"),
+    ]
+    lines += [Text(f"! {danger}", style=BAD) for danger in dangers(plan.policy)]
+    if plan.mode is not Mode.ONLY_METADATA:
+        for store in plan.stores:
+            lines += _undo(store)
+    if plan.mode is not Mode.ONLY_ARTIFACT:
+        lines.append(Text("! The catalog has no undo: removed rows do not come back, unless from a backup.", style=BAD))
+    return Text("\n").join(lines)
+
+
+def _extent(plan: PlanSummary) -> str:
+    versions = counted(plan.entries, "version")
+    held = f"{counted(plan.objects, 'object')}, {size(plan.bytes)}"
+    match plan.mode:
+        case Mode.BOTH:
+            return f"{versions}: bytes and rows, {held}"
+        case Mode.ONLY_ARTIFACT:
+            return f"the bytes of {versions}: {held}"
+        case Mode.ONLY_METADATA:
+            return f"the rows of {versions}"
+        case _:
+            assert_never(plan.mode)
+
+
+def _promise(mode: Mode) -> str:
+    match mode:
+        case Mode.BOTH:
+            return "Each version is looked at again first, and kept if anything refers to it."
+        case Mode.ONLY_ARTIFACT:
+            return "The rows stay: the catalog goes on listing these versions, and they can no longer be loaded."
+        case Mode.ONLY_METADATA:
+            return "The bytes stay: no store is touched, and the catalog no longer knows where these bytes are."
+        case _:
+            assert_never(mode)
+
+
+def _undo(store: StoreFacts) -> Iterator[Text]:
+    match store.undo:
+        case Undo.NONE:
+            fact = f"! The {store.flavor} store has no undo: deleted bytes cannot be brought back."
+            style = BAD
+        case Undo.VERSIONED:
+            fact = f"  The {store.flavor} store keeps versions: deleted bytes can be brought back while it does."
+            style = ""
+        case Undo.UNKNOWN:
+            fact = f"! Nobody knows whether the {store.flavor} store has an undo: take it that it has none."
+            style = CAUTION
+        case _:
+            assert_never(store.undo)
+    yield joined(words(fact, style), words(f" {store.root}", QUIET))

@@ -1,0 +1,88 @@
+"""From a document to a terminal: one view per document, and one way to print what a view yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+
+from marksweep.report.documents import (
+    ApproveResult,
+    Document,
+    ErrorResult,
+    ExplainResult,
+    KeyResult,
+    MarkResult,
+    PruneResult,
+    ShowResult,
+    StatusResult,
+    SweepResult,
+    VerifyResult,
+)
+from marksweep.report.explain_view import error_view, explain_view
+from marksweep.report.parts import Part, Verbatim
+from marksweep.report.plan_view import mark_view, prune_view, show_view
+from marksweep.report.sweep_view import status_view, sweep_view
+from marksweep.report.trust_view import approve_view, keys_view, verify_view
+
+WIDTH: Final = 100
+"""Columns used at most, and exactly so many where the output is no terminal."""
+
+VIEWS: dict[type[Document], Callable[[Any, int], Iterator[Part]]] = {
+    MarkResult: mark_view,
+    ShowResult: show_view,
+    PruneResult: prune_view,
+    VerifyResult: verify_view,
+    ApproveResult: approve_view,
+    SweepResult: sweep_view,
+    StatusResult: status_view,
+    ExplainResult: explain_view,
+    KeyResult: keys_view,
+    ErrorResult: error_view,
+}
+"""Document -> its view: takes the document and the width in columns."""
+
+_ASCII = str.maketrans({"·": "-", "…": "...", "✓": "+", "✗": "x", "“": '"', "”": '"'})
+
+
+def render(document: Document, console: Console) -> None:
+    """Print *document* for people on *console*. A console that is no terminal is given a width of 100 columns."""
+    if not console.is_terminal:
+        console.width = WIDTH
+    width = min(console.width, WIDTH)
+    if console.encoding.lower().replace("_", "-").startswith("utf"):
+        _print(document, console, width)
+        return
+    with console.capture() as captured:
+        _print(document, console, width)
+    shown = captured.get().translate(_ASCII)
+    console.file.write(shown.encode(console.encoding, "backslashreplace").decode(console.encoding))
+    console.file.flush()
+
+
+def _print(document: Document, console: Console, width: int) -> None:
+    for part in VIEWS[type(document)](document, width):
+        if isinstance(part, Verbatim):
+            console.print(part.text, soft_wrap=True)
+        else:
+            console.print(_Trimmed(part), width=width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trimmed:
+    """A renderable without the spaces that rich puts at the ends of its lines."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in Segment.split_lines(console.render(self.inner, options)):
+            while line and not line[-1].text.rstrip():
+                line.pop()
+            if line:
+                last = line.pop()
+                line.append(Segment(last.text.rstrip(), last.style))
+            yield from line
+            yield Segment.line()

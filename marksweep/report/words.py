@@ -1,0 +1,118 @@
+"""What modes, reasons and stores mean, in plain English: one place for the sentences that several views share."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from marksweep.model.outcome import Mode
+from marksweep.model.policy import Policy
+from marksweep.model.store import Undo
+from marksweep.model.verdict import KeptReason
+from marksweep.plan.document import CatalogFacts
+from marksweep.report.parts import listed
+from marksweep.report.text import counted, duration, size
+
+KEPT = {
+    KeptReason.REFERENCED: "a step, run, model or configuration refers to it",
+    KeptReason.PINNED: "pinned with --pin",
+    KeptReason.FILTERED: "outside the filters of this plan",
+    KeptReason.REGISTERED: "only registered: the data is the user's own",
+    KeptReason.BYTES_DELETED: "an only-artifact sweep has deleted its bytes",
+    KeptReason.IN_MEMORY: "nothing of it is stored",
+    KeptReason.STORE_DELETED: "the catalog no longer has its artifact store",
+    KeptReason.UNKNOWN_FLAVOR: "marksweep cannot delete from this kind of store",
+    KeptReason.UNSAFE_URI: "its URI is not safe to delete",
+    KeptReason.OUTSIDE_STORE: "its URI lies outside its store's root",
+    KeptReason.NEAR_ROOT: "its URI is a store's root, or too close to it",
+    KeptReason.TOO_YOUNG: "younger than the minimum age or --older-than",
+    KeptReason.UNFINISHED_RUN: "a run that has not finished may still link it",
+    KeptReason.NEWEST: "among the newest of its artifact (--keep-latest)",
+    KeptReason.CLAIMED: "something alive uses the same place",
+    KeptReason.STORE_UNREACHABLE: "its place could not be looked at",
+}
+"""Why a version is no orphan: at most 49 characters, so that the table fits into 80 columns."""
+
+
+def kept_meaning(reason: str) -> str:
+    """What a kept reason, as it stands in a plan, means; empty for one that this release does not know."""
+    try:
+        return KEPT[KeptReason(reason)]
+    except ValueError:
+        return ""
+
+
+def mode_words(mode: Mode) -> str:
+    """What a plan's mode deletes, for a headline."""
+    match mode:
+        case Mode.BOTH:
+            return "both artifact and metadata"
+        case Mode.ONLY_ARTIFACT:
+            return "only artifact: the rows stay"
+        case Mode.ONLY_METADATA:
+            return "only metadata: the bytes stay"
+        case _:
+            assert_never(mode)
+
+
+def undo_words(undo: Undo) -> str:
+    """Whether a delete can be undone, for the line of a store."""
+    match undo:
+        case Undo.VERSIONED:
+            return "versioned: can be undone"
+        case Undo.NONE:
+            return "cannot be undone"
+        case Undo.UNKNOWN:
+            return "nobody knows whether it can be undone"
+        case _:
+            assert_never(undo)
+
+
+def catalog_words(catalog: CatalogFacts) -> str:
+    """Which catalog: kind, release, dialect and server."""
+    return f"{catalog.kind} {catalog.release} on {catalog.dialect}, server {catalog.server_id}"
+
+
+def dangers(policy: Policy) -> list[str]:
+    """What makes a plan more dangerous than usual: shown in red wherever the plan is shown."""
+    found = []
+    if not policy.grace:
+        found.append("--no-grace: no minimum age and no unfinished-run rule")
+    if policy.ignore_model_links:
+        found.append("--ignore-model-links: versions that only model versions refer to are planned")
+    if policy.include_registered:
+        found.append("--include-registered: data that ZenML did not write, the user's own, is planned")
+    return found
+
+
+def filters(policy: Policy) -> list[str]:
+    """The choices of a policy that narrow or cap its plan."""
+    found = [f"minimum age {duration(policy.min_age)}"] if policy.grace else []
+    if policy.older_than is not None:
+        found.append(f"only older than {duration(policy.older_than)}")
+    if policy.keep_latest:
+        found.append(f"keep the newest {policy.keep_latest:,} of each artifact")
+    for label, names in (
+        ("only projects", policy.projects),
+        ("only artifacts", policy.artifacts),
+        ("not artifacts", policy.exclude_artifacts),
+        ("only tags", policy.tags),
+        ("not tags", policy.exclude_tags),
+        ("only stores", policy.stores),
+        ("pinned", policy.pins),
+    ):
+        if names:
+            found.append(f"{label} {listed(names)}")
+    if policy.keep_artifacts:
+        found.append("empty artifacts stay")
+    return found + _caps(policy)
+
+
+def _caps(policy: Policy) -> list[str]:
+    found = []
+    if policy.max_entries is not None:
+        found.append(f"at most {counted(policy.max_entries, 'entry', 'entries')}")
+    if policy.max_bytes is not None:
+        found.append(f"at most {size(policy.max_bytes)}")
+    if policy.max_share is not None:
+        found.append(f"at most {policy.max_share} % of the catalog")
+    return found

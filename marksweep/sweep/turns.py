@@ -1,0 +1,24 @@
+"""One question to the catalog at a time: its methods block, run in a worker thread, and may share one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+class Turns:
+    """A queue of one. Make it inside the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+
+    async def __call__(self, question: Callable[[Unpack[Arguments]], T], *arguments: Unpack[Arguments]) -> T:
+        """Call *question* in a worker thread when nobody else's is running. A call that began is never abandoned."""
+        async with self._lock:
+            return await anyio.to_thread.run_sync(question, *arguments)
