@@ -41,9 +41,9 @@ class Screen:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+    console = Console(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(stderr=stderr, highlight=False, width=100)
+        console = Console(stderr=stderr, highlight=False, emoji=False, width=100)
     return console
 
 

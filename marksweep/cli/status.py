@@ -20,7 +20,7 @@ def sweep_status(plan: SignedPlan) -> StatusResult:
     path = journal_path(plan.path)
     if not path.exists():
         return StatusResult(
-            path=str(plan.path), digest=plan.digest, started=None, last=None, running=running,
+            path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, started=None, last=None, running=running,
             books=books_facts(books(planned, [])), rate=None, lines=(),
         )  # fmt: skip
     with read_journal(path, plan.digest) as journal:
@@ -32,6 +32,6 @@ def sweep_status(plan: SignedPlan) -> StatusResult:
             Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
         ]
         return StatusResult(
-            path=str(plan.path), digest=plan.digest, started=journal.meta()["started"], last=last or None, running=running,
-            books=books_facts(done), rate=rate, lines=tuple(lines),
+            path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, started=journal.meta()["started"],
+            last=last or None, running=running, books=books_facts(done), rate=rate, lines=tuple(lines),
         )  # fmt: skip

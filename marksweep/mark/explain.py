@@ -38,8 +38,9 @@ def _explain(
     single = next((a for a in answers if a.keeps), None)
     orphan = worksheet.orphan(version.id)
     holder = examined.claimed_by.get(version.id)
-    newest = single is None and not orphan and holder is None
     keep_latest = examined.judge.policy.keep_latest
+    newest = single is None and not orphan and holder is None and keep_latest > 0
+    claimed = holder is not None or (single is None and not orphan and not newest)
     answers.append(
         Answer(
             KeptReason.NEWEST,
@@ -50,8 +51,10 @@ def _explain(
     answers.append(
         Answer(
             KeptReason.CLAIMED,
-            holder is not None,
-            f"its place overlaps that of {holder}" if holder else "nothing alive claims its place",
+            claimed,
+            f"its place overlaps that of {holder or 'something that is kept'}"
+            if claimed
+            else "nothing alive claims its place",
         )
     )
     return Explanation(version, tuple(answers), references, next((a for a in answers if a.keeps), None))

@@ -31,8 +31,6 @@ CREATE TABLE orphan (
 CREATE TABLE spelling (key BLOB NOT NULL, owner TEXT, own INTEGER NOT NULL, holder TEXT);
 CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER, id TEXT NOT NULL);
 """
-_PREFIX_END = b"\xff"
-"""Above every UTF-8 byte: the end of the range of keys that begin with a prefix."""
 
 
 class Spelling(NamedTuple):
@@ -130,7 +128,7 @@ class Worksheet:
         rows = self._db.execute(
             "SELECT DISTINCT o.id FROM spelling s JOIN orphan o ON o.id = s.owner"
             " WHERE s.own = 1 AND s.key >= ? AND s.key < ?",
-            (root, root + _PREFIX_END),
+            (root, root[:-1] + b"0"),  # the byte after the slash that a key ends in: whatever bytes a name has
         )
         return [r[0] for r in rows.fetchall()]
 
@@ -141,7 +139,12 @@ class Worksheet:
         return all(bytes(self._db.execute(query, (i,)).fetchone()[0]).startswith(root) for i in ids)
 
     def share(self, unit: str, others: Sequence[str]) -> None:
-        """*others* lie within *unit*'s URI: they are claimed with it or not at all."""
+        """*others* lie within *unit*'s URI: they are claimed with it or not at all.
+
+        Where a symbolic link brings a part of a wider unit together once more, it stays a part of the wider one.
+        """
+        (wider,) = self._db.execute("SELECT shares FROM orphan WHERE id = ?", (unit,)).fetchone()
+        unit, others = (wider, [o for o in others if o != wider]) if wider is not None else (unit, others)
         self._db.executemany("UPDATE orphan SET shares = ? WHERE id = ?", [(unit, other) for other in others])
 
     def units(self) -> int:

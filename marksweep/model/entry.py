@@ -15,7 +15,9 @@ MAX_INTEGER = 2**53 - 1
 """Largest integer in a plan: what every JSON reader can hold exactly."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
-Instant = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$", max_length=27)]
+Instant = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$", max_length=27)
+]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 
 _Bytes = bytes  # the class below has a field of that name

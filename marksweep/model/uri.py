@@ -67,9 +67,8 @@ def locate(uri: str) -> Location:
         raise UriRefused("it is a relative path")
     if "\0" in rest:
         raise UriRefused("it holds a NUL character")
-    segments = tuple(rest.removeprefix("/").removesuffix("/").split("/"))
-    if segments == ("",):
-        segments = ()
+    below = rest.removeprefix("/")
+    segments = tuple(below.removesuffix("/").split("/")) if below else ()
     for segment in segments:
         if segment in ("", ".", ".."):
             raise UriRefused("it holds an empty, '.' or '..' path segment")
@@ -87,6 +86,9 @@ def claims(uri: str) -> tuple[str, ...]:
     literal = rest.removeprefix("/").removesuffix("/")
     if scheme != "file" and literal:
         readings.add(base + literal + "/")
+    if scheme == "file" and not rest.startswith("/"):  # file://host/path: the host is this machine, or part of the path
+        if path := posixpath.normpath("/" + rest.partition("/")[2]).strip("/"):
+            readings.add(base + path + "/")
     return tuple(sorted(readings))
 
 

@@ -7,6 +7,7 @@ version and are settled by the mark phase: ``newest`` (rank within the artifact)
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,6 +75,7 @@ class Judge:
 
     def verdict(self, surveyed: Surveyed) -> Answer | None:
         """The first answer that keeps the version, or None when no rule here does."""
+        self._remember(surveyed.version)
         return next((answer for answer in self.answers(surveyed) if answer.keeps), None)
 
     def answers(self, surveyed: Surveyed) -> Iterator[Answer]:
@@ -82,16 +84,16 @@ class Judge:
             detail = ask(self, surveyed)
             yield Answer(rule, detail is not None, detail if detail is not None else _UNMET[rule])
 
+    def _remember(self, version: Version) -> None:
+        """Note which pins and exclusions match, also those of versions that another rule keeps first."""
+        self.matched.update(pin for pin in self.policy.pins if _pin_matches(pin, version))
+        self.matched.update(p for p in self.policy.exclude_artifacts if fnmatchcase(version.artifact, p))
+        self.matched.update(p for p in self.policy.exclude_tags for tag in version.tags if fnmatchcase(tag, p))
+
     def unmatched(self) -> tuple[str, ...]:
         """Pins and exclusions that matched no version: likely a typing error that would have kept something."""
         wanted = (*self.policy.pins, *self.policy.exclude_artifacts, *self.policy.exclude_tags)
         return tuple(w for w in wanted if w not in self.matched)
-
-    def _matches(self, patterns: tuple[str, ...], name: str) -> str | None:
-        found = next((p for p in patterns if fnmatchcase(name, p)), None)
-        if found is not None:
-            self.matched.add(found)
-        return found
 
     def _referenced(self, surveyed: Surveyed) -> str | None:
         kinds = surveyed.references
@@ -100,11 +102,8 @@ class Judge:
         return f"referenced by {', '.join(sorted(kinds))}" if kinds else None
 
     def _pinned(self, surveyed: Surveyed) -> str | None:
-        for pin in self.policy.pins:
-            if _pin_matches(pin, surveyed.version):
-                self.matched.add(pin)
-                return f"pinned by {pin!r}"
-        return None
+        pin = next((p for p in self.policy.pins if _pin_matches(p, surveyed.version)), None)
+        return f"pinned by {pin!r}" if pin is not None else None
 
     def _filtered(self, surveyed: Surveyed) -> str | None:
         version, policy = surveyed.version, self.policy
@@ -112,12 +111,12 @@ class Judge:
             return f"project {version.project!r} is not one of {', '.join(policy.projects)}"
         if policy.artifacts and not any(fnmatchcase(version.artifact, p) for p in policy.artifacts):
             return "its artifact's name matches no --artifact"
-        if pattern := self._matches(policy.exclude_artifacts, version.artifact):
+        if pattern := _first(policy.exclude_artifacts, version.artifact):
             return f"its artifact's name matches --exclude-artifact {pattern!r}"
         if policy.tags and not any(fnmatchcase(tag, p) for tag in version.tags for p in policy.tags):
             return "no tag of it matches --tag"
         for tag in sorted(version.tags):
-            if pattern := self._matches(policy.exclude_tags, tag):
+            if pattern := _first(policy.exclude_tags, tag):
                 return f"its tag {tag!r} matches --exclude-tag {pattern!r}"
         return self._other_store(version)
 
@@ -172,12 +171,11 @@ class Judge:
         location = _located(surveyed.version)
         if location is None:
             return None
-        for roots in self.circumstances.roots.values():
-            if any(contains(location.key, root) for root in roots):
+        for root in itertools.chain.from_iterable(self.circumstances.roots.values()):
+            if contains(location.key, root):
                 return "its URI is a store's root or lies above one"
-        for root in self.circumstances.roots.get(surveyed.version.store_id or "", ()):
             if contains(root, location.key) and location.key[len(root) :].count("/") < MIN_DEPTH:
-                return f"its URI is less than {MIN_DEPTH} path segments below its store's root"
+                return f"its URI is less than {MIN_DEPTH} path segments below a store's root"
         return None
 
     def _too_young(self, surveyed: Surveyed) -> str | None:
@@ -237,12 +235,18 @@ def _located(version: Version) -> Location | None:
         return None
 
 
+def _first(patterns: tuple[str, ...], name: str) -> str | None:
+    return next((p for p in patterns if fnmatchcase(name, p)), None)
+
+
 def _pin_matches(pin: str, version: Version) -> bool:
+    """By name, by id, or by place: whatever lies in a pinned place, and whatever holds one, as deleting it would too."""
     if pin == version.artifact or pin.replace("-", "").lower() == version.id.replace("-", "").lower():
         return True
     if "/" not in pin:
         return False
-    return any(contains(prefix, key) for prefix in claims(pin) for key in claims(version.uri))
+    keys = claims(version.uri)
+    return any(contains(pinned, key) or contains(key, pinned) for pinned in claims(pin) for key in keys)
 
 
 def _age(age: object) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import assert_never
 
 from rich.text import Text
 
 from marksweep.model.outcome import Mode
 from marksweep.model.store import Undo
-from marksweep.plan.document import StoreFacts
 from marksweep.report.documents import PlanSummary
 from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, words
 from marksweep.report.text import counted, size, when
@@ -26,8 +24,8 @@ def confirmation(plan: PlanSummary) -> Text:
     ]
     lines += [Text(f"! {danger}", style=BAD) for danger in dangers(plan.policy)]
     if plan.mode is not Mode.ONLY_METADATA:
-        for store in plan.stores:
-            lines += _undo(store)
+        lines += [joined(Text("  store    ", style=QUIET), store.root) for store in plan.stores]
+        lines += [_undo(undo, flavor) for flavor, undo in dict.fromkeys((s.flavor, s.undo) for s in plan.stores)]
     if plan.mode is not Mode.ONLY_ARTIFACT:
         lines.append(Text("! The catalog has no undo: removed rows do not come back, unless from a backup.", style=BAD))
     return Text("\n").join(lines)
@@ -52,24 +50,20 @@ def _promise(mode: Mode) -> str:
         case Mode.BOTH:
             return "Each version is looked at again first, and kept if anything refers to it."
         case Mode.ONLY_ARTIFACT:
-            return "The rows stay: the catalog goes on listing these versions, and they can no longer be loaded."
+            return "The rows stay: these versions are still listed, and can no longer be loaded."
         case Mode.ONLY_METADATA:
-            return "The bytes stay: no store is touched, and the catalog no longer knows where these bytes are."
+            return "The bytes stay, and the catalog no longer knows where they are."
         case _:
             assert_never(mode)
 
 
-def _undo(store: StoreFacts) -> Iterator[Text]:
-    match store.undo:
+def _undo(undo: Undo, flavor: str) -> Text:
+    match undo:
         case Undo.NONE:
-            fact = f"! The {store.flavor} store has no undo: deleted bytes cannot be brought back."
-            style = BAD
+            return words(f"! The {flavor} store has no undo: deleted bytes cannot be brought back.", BAD)
         case Undo.VERSIONED:
-            fact = f"  The {store.flavor} store keeps versions: deleted bytes can be brought back while it does."
-            style = ""
+            return words(f"  The {flavor} store keeps versions: deleted bytes can be brought back from them.")
         case Undo.UNKNOWN:
-            fact = f"! Nobody knows whether the {store.flavor} store has an undo: take it that it has none."
-            style = CAUTION
+            return words(f"! Whether the {flavor} store has an undo is unknown: take it that it has none.", CAUTION)
         case _:
-            assert_never(store.undo)
-    yield joined(words(fact, style), words(f" {store.root}", QUIET))
+            assert_never(undo)

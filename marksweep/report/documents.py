@@ -11,6 +11,7 @@ import msgspec
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
+from marksweep.report.text import json_text
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +153,7 @@ class StatusResult(Document, frozen=True, kw_only=True):
 
     path: str
     digest: str
+    mode: Mode
     started: str | None
     last: str | None
     running: bool
@@ -243,5 +245,5 @@ RESULTS: dict[str, type[Document]] = {
 
 
 def encode(document: Document) -> bytes:
-    """A document as indented JSON, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    """A document as indented JSON, ending in a newline; what a terminal obeys or nobody sees stands as ``\\uXXXX``."""
+    return json_text(msgspec.to_builtins(document)).encode() + b"\n"

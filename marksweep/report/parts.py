@@ -64,6 +64,11 @@ def headline(title: Text, facts: Sequence[str | Text], width: int) -> Text:
     return Text("\n").join([title, Text(" · ").join(_text(fact) for fact in facts)])
 
 
+def indented(text: Text, columns: int) -> RenderableType:
+    """*text*, each line of it further to the right."""
+    return Padding(text, (0, 0, 0, columns))
+
+
 def fact_list(rows: Iterable[tuple[str, str | Text]]) -> RenderableType:
     """Labels and values, two columns; long values are wrapped beside their label."""
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from marksweep.model.store import Undo
@@ -22,6 +23,7 @@ from marksweep.report.parts import (
     digest_fact,
     fact_list,
     headline,
+    indented,
     joined,
     listed,
     long_fact,
@@ -30,7 +32,7 @@ from marksweep.report.parts import (
     words,
 )
 from marksweep.report.sweep_view import sweep_view
-from marksweep.report.text import age, count, counted, duration, size, when
+from marksweep.report.text import age, count, counted, duration, plain, size, when
 from marksweep.report.words import catalog_words, dangers, filters, kept_meaning, mode_words, undo_words
 
 GROUPS = 10
@@ -43,7 +45,7 @@ def mark_view(result: MarkResult, width: int) -> Iterator[Part]:
     if result.warnings:
         yield section(f"{counted(len(result.warnings), 'warning')}")
         for warning in result.warnings:
-            yield joined(Text("  ! ", style=CAUTION), warning)
+            yield indented(joined(Text("! ", style=CAUTION), warning), 2)
     yield Text()
     yield Text(f"Marked in {age(result.seconds)}. Nothing was deleted.", style=QUIET)
     if result.plan.entries:
@@ -133,10 +135,11 @@ def _biggest(plan: PlanSummary, width: int) -> Iterator[Part]:
     if not shown:
         return
     rows = [(g.artifact, g.project, count(g.entries), size(g.bytes)) for g in shown]
+    project = min(16, max(len("project"), *(cell_len(plain(g.project)) for g in shown)))
     yield section("biggest artifacts")
     columns = [
-        Column("artifact", width=max(20, width - 46)),
-        Column("project", width=16),
+        Column("artifact", width=width - project - 27),
+        Column("project", width=project),
         Column("entries", "right"),
         Column("size", "right"),
     ]
@@ -161,5 +164,5 @@ def _entry(entry: EntryLine) -> Iterator[Part]:
     extent = f"{counted(entry.objects, 'object')}, {size(entry.bytes)}"
     facts = f"  project {entry.project}, {extent}, from {when(entry.created)}"
     note = "" if entry.reason == "unreferenced" else f", {entry.reason}"
-    yield joined(Text("  "), words(f"{entry.artifact} {entry.version}", STRONG), facts, Text(note, style=BAD))
+    yield joined(Text("  "), words(f"{entry.artifact} {entry.version}", STRONG), facts, words(note, BAD))
     yield Verbatim(joined(Text("    "), words(entry.id, QUIET), Text("  "), entry.uri))

@@ -20,6 +20,8 @@ from marksweep.report.parts import (
     commands,
     digest_fact,
     fact_list,
+    headline,
+    indented,
     joined,
     section,
     table,
@@ -34,7 +36,7 @@ LINES = 20
 def sweep_view(result: SweepResult, width: int) -> Iterator[Part]:
     """``sweep``: what became of the plan, the books, the entries that need a word, and what to do next."""
     books = result.books
-    yield Verbatim(_headline(result))
+    yield Verbatim(_headline(result, width))
     yield Text()
     yield _table(books, result.mode, dry_run=result.dry_run)
     yield from _notes(books)
@@ -42,7 +44,9 @@ def sweep_view(result: SweepResult, width: int) -> Iterator[Part]:
     yield Text()
     if result.receipt is not None:
         yield Verbatim(joined(Text("receipt  ", style=QUIET), result.receipt))
-    yield Text(f"Took {age(result.seconds)}.", style=QUIET)
+    before = counted(result.settled_before, "entry", "entries")
+    earlier = f" Earlier runs had settled {before}." if result.settled_before else ""
+    yield Text(f"Took {age(result.seconds)}.{earlier}", style=QUIET)
     yield from _next(result)
 
 
@@ -70,7 +74,7 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
         facts.append(("rate", f"{result.rate:,.1f} entries a second"))
     yield fact_list([*facts, digest_fact(result.digest)])
     yield Text()
-    yield _table(books, None, dry_run=False)
+    yield _table(books, result.mode, dry_run=False)
     yield from _notes(books)
     yield from _lines(result.lines)
     if not result.running and (books.not_attempted or books.failed):
@@ -79,11 +83,11 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
         yield from commands([(why, ["marksweep", "sweep", result.path])])
 
 
-def _headline(result: SweepResult) -> Text:
+def _headline(result: SweepResult, width: int) -> Text:
     books = result.books
     if result.dry_run:
-        said = Text(f": a sweep now would delete {books.deleted:,} of {counted(books.planned, 'entry', 'entries')}")
-        return joined(Text("Dry run of ", style=STRONG), words(result.path, STRONG), said)
+        said = f"a sweep now would delete {books.deleted:,} of {counted(books.planned, 'entry', 'entries')}"
+        return headline(words(f"Dry run of {result.path}", STRONG), [said], width)
     kept = books.referenced + books.changed + books.protected
     if books.failed:
         state = Text(f"{books.failed:,} failed", style=BAD)
@@ -96,14 +100,13 @@ def _headline(result: SweepResult) -> Text:
     else:
         state = Text("done", style=GOOD)
     freed = "" if result.mode is Mode.ONLY_METADATA else f", {size(books.bytes)} freed"
-    deleted = f" · {books.deleted:,} of {counted(books.planned, 'entry', 'entries')} deleted{freed}"
-    return joined(Text("Sweep of ", style=STRONG), words(result.path, STRONG), ": ", state, deleted)
+    deleted = f"{books.deleted:,} of {counted(books.planned, 'entry', 'entries')} deleted{freed}"
+    return headline(joined(words(f"Sweep of {result.path}", STRONG), ": ", state), [deleted], width)
 
 
-def _table(books: BooksFacts, mode: Mode | None, *, dry_run: bool) -> Part:
+def _table(books: BooksFacts, mode: Mode, *, dry_run: bool) -> Part:
     freed = f"{size(books.bytes)} in {counted(books.objects, 'object')}"
     going = {
-        None: freed,
         Mode.BOTH: f"{freed}, and their rows",
         Mode.ONLY_ARTIFACT: f"{freed}; the rows stay",
         Mode.ONLY_METADATA: "rows; the bytes stay",
@@ -151,7 +154,7 @@ def _lines(lines: Sequence[Line]) -> Iterator[Part]:
         style = BAD if line.state == "failed" else CAUTION
         state = f"{line.state}: {line.code}" if line.code else line.state
         yield Verbatim(joined(Text("  "), words(state, style), Text("  "), line.uri))
-        yield joined(Text("    "), words(f"{line.id}  {line.detail}", QUIET))
+        yield indented(words(f"{line.id}  {line.detail}", QUIET), 4)
     if len(lines) > LINES:
         yield Text(f"  … and {len(lines) - LINES:,} more: add --json to see them", style=QUIET)
 

@@ -6,6 +6,8 @@ to pipes; so whatever comes from a catalog, a plan, a store or an exception goes
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +18,7 @@ MARKS_IN_A_ROW = 4
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_UNUSUAL = re.compile(r"[^\n -~]")
 _INVISIBLE = frozenset(
     (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
 ) | frozenset(range(0xE0000, 0xE1000))
@@ -47,6 +50,11 @@ def plain(text: str, width: int | None = None) -> str:
     if not shown.isascii():
         shown = _unpiled(shown)
     return shown if width is None else _shortened(shown, width)
+
+
+def json_text(value: object) -> str:
+    r"""*value* as indented JSON in which the characters that :func:`plain` escapes stand as ``\uXXXX``."""
+    return _UNUSUAL.sub(_escaped_in_json, json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def size(octets: int | None) -> str:
@@ -120,6 +128,13 @@ def _escaped(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escaped_in_json(match: re.Match[str]) -> str:
+    if plain(match[0]) == match[0]:
+        return match[0]
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _unpiled(text: str) -> str:

@@ -13,7 +13,7 @@ from marksweep.report.parts import listed
 from marksweep.report.text import counted, duration, size
 
 KEPT = {
-    KeptReason.REFERENCED: "a step, run, model or configuration refers to it",
+    KeptReason.REFERENCED: "a step, run, model or config refers to it",
     KeptReason.PINNED: "pinned with --pin",
     KeptReason.FILTERED: "outside the filters of this plan",
     KeptReason.REGISTERED: "only registered: the data is the user's own",
@@ -26,11 +26,11 @@ KEPT = {
     KeptReason.NEAR_ROOT: "its URI is a store's root, or too close to it",
     KeptReason.TOO_YOUNG: "younger than the minimum age or --older-than",
     KeptReason.UNFINISHED_RUN: "a run that has not finished may still link it",
-    KeptReason.NEWEST: "among the newest of its artifact (--keep-latest)",
+    KeptReason.NEWEST: "one of its artifact's newest (--keep-latest)",
     KeptReason.CLAIMED: "something alive uses the same place",
     KeptReason.STORE_UNREACHABLE: "its place could not be looked at",
 }
-"""Why a version is no orphan: at most 49 characters, so that the table fits into 80 columns."""
+"""Why a version is no orphan: at most 47 characters, so that the table fits into 80 columns."""
 
 
 def kept_meaning(reason: str) -> str:
@@ -80,7 +80,7 @@ def dangers(policy: Policy) -> list[str]:
     if policy.ignore_model_links:
         found.append("--ignore-model-links: versions that only model versions refer to are planned")
     if policy.include_registered:
-        found.append("--include-registered: data that ZenML did not write, the user's own, is planned")
+        found.append("--include-registered: data that ZenML did not write is planned")
     return found
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
+import stat
 
 from marksweep.model.uri import claims
 
+_ODD = re.compile(r"//|/\.{1,2}(/|$)")
+"""Paths whose lexical parent is not their real one."""
 _FILE = re.compile(r"file://", re.IGNORECASE)
 
 
@@ -19,10 +22,13 @@ def local_path(uri: str) -> str | None:
 
 
 class RealPaths:
-    """Resolves local URIs, remembering the folders that it resolved (a catalog has few of them and many versions)."""
+    """Resolves local URIs, remembering the folders that it resolved: neighbours share all but their last few.
 
-    def __init__(self, remembered: int = 65_536) -> None:
-        self._folder = functools.lru_cache(maxsize=remembered)(os.path.realpath)
+    What a link pointed at is remembered, too: use one for a pass over a catalog, not for longer.
+    """
+
+    def __init__(self, remembered: int = 8_192) -> None:
+        self._folder = functools.lru_cache(maxsize=remembered)(self._step)
 
     def spellings(self, uri: str) -> tuple[str, ...]:
         """Every key that *uri* could mean: the lexical ones, and the one of its real path. Never raises."""
@@ -38,9 +44,21 @@ class RealPaths:
         return keys if key in keys else tuple(sorted((*keys, key)))
 
     def _resolve(self, path: str) -> str:
-        # Equal to os.path.realpath(path), but with the folder's part remembered: one lstat for a sibling.
-        folder, _, name = path.rstrip("/").rpartition("/")
-        if name in ("", ".", ".."):
+        if _ODD.search(path):
             return os.path.realpath(path)
-        real = os.path.join(self._folder(folder or "/"), name)  # noqa: PTH118 - a str in, a str out: 10 times faster
-        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+        return self._step(path.rstrip("/"))[0]
+
+    def _step(self, path: str) -> tuple[str, bool]:
+        """The real path of *path*, and whether it exists: below what does not, no link can lie."""
+        if not path:
+            return "", True
+        parent, _, name = path.rpartition("/")
+        folder, exists = self._folder(parent)
+        real = f"{folder}/{name}"
+        if not exists:
+            return real, False
+        try:
+            mode = os.lstat(real).st_mode
+        except OSError:
+            return real, False
+        return (os.path.realpath(real), True) if stat.S_ISLNK(mode) else (real, True)

@@ -136,22 +136,26 @@ class Sweep:
                 except anyio.BrokenResourceError:
                     return
 
-    def _unsettled(self, page: int) -> Iterator[list[Entry]]:
-        """The plan's units that no earlier run settled or took."""
+    def _unsettled(self, page: int) -> Iterator[Unit]:
+        """The plan's units with entries that no earlier run settled or took."""
         for units in _batches(self.plan.units(), page):
             done = self.journal.settled([e.id for unit in units for e in unit])
-            yield from (unit for unit in units if not any(e.id in done for e in unit))
+            yield from (Unit(unit, done=done) for unit in units if any(e.id not in done for e in unit))
 
     async def _claim(self, prepared: Prepared) -> list[str]:
         """Claim the units that are ready; journal the outcome of all others. Return the ids whose bytes may go now."""
         self._settle(prepared.settled)
         if self.stopping or not prepared.ready:
             return []
-        units = {e.id: unit for unit in prepared.ready for e in unit.entries}
-        entries = {e.id: e for unit in prepared.ready for e in unit.entries}
+        units = {e.id: unit for unit in prepared.ready for e in unit.left}
+        entries = {e.id: e for unit in prepared.ready for e in unit.left}
         number, self._batch = self._batch, self._batch + 1
 
+        def refused(answers: Sequence[Answer]) -> list[Journaled]:
+            return [(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None]
+
         def intent(answers: Sequence[Answer]) -> None:
+            self.journal.settle(refused(answers))  # before the commit too: a crash after it must not forget them
             taken = [a for a in answers if a.answer is ClaimAnswer.CLAIMED]
             firsts = {units[a.id].id: a.id for a in reversed(taken)}
             self.journal.intend(
@@ -166,7 +170,7 @@ class Sweep:
 
         requests = [r for unit in prepared.ready for r in unit.requests()]
         answers = await self._ask(self.catalog.claim, requests, intent)
-        self._settle([(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None])
+        self._report(refused(answers))
         return self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
 
     def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> list[str]:

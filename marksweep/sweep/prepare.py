@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from marksweep.catalog.port import ClaimRequest
@@ -17,10 +17,14 @@ from marksweep.sweep.places import OpenStores
 
 @dataclass(slots=True)
 class Unit:
-    """Entries that share bytes (mostly one), with the objects to delete once they are claimed."""
+    """Entries that share bytes (mostly one), with the objects to delete once they are claimed.
+
+    ``done`` are those that an earlier run settled: their bytes are the others' too, and nothing more is asked of them.
+    """
 
     entries: Sequence[Entry]
     objects: Sequence[StoredObject] = ()
+    done: Set[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -31,13 +35,18 @@ class Unit:
         """The widest place of the unit: the others lie in it."""
         return locate(self.entries[0].uri)
 
+    @property
+    def left(self) -> list[Entry]:
+        """The entries that have no outcome yet."""
+        return [e for e in self.entries if e.id not in self.done]
+
     def requests(self, prefix: str = "") -> list[ClaimRequest]:
         """What to ask the catalog for; *prefix* stands before each URI in the row."""
-        return [ClaimRequest(e.id, prefix + e.uri, from_text(e.updated), self.id) for e in self.entries]
+        return [ClaimRequest(e.id, prefix + e.uri, from_text(e.updated), self.id) for e in self.left]
 
     def outcomes(self, outcome: Outcome) -> list[tuple[Entry, str, Outcome]]:
-        """The same outcome for every entry."""
-        return [(e, self.id, outcome) for e in self.entries]
+        """The same outcome for every entry that is left."""
+        return [(e, self.id, outcome) for e in self.left]
 
 
 @dataclass(slots=True)
@@ -52,19 +61,18 @@ class Prepared:
         return any(isinstance(outcome, Failed) for _, _, outcome in self.settled)
 
 
-async def prepare(batch: Iterable[Sequence[Entry]], stores: OpenStores | None) -> Prepared:
+async def prepare(batch: Iterable[Unit], stores: OpenStores | None) -> Prepared:
     """List and compare a batch of units. Without *stores* (only-metadata) nothing is looked at."""
     prepared = Prepared()
     by_store: dict[int, tuple[Store, list[Unit]]] = {}
-    for entries in batch:
-        unit = Unit(entries)
+    for unit in batch:
         if stores is None:
             prepared.ready.append(unit)
             continue
         store = stores.of(unit.location.key)
         if store is None:
             prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, "it lies in no store that the plan names"))
-        elif objection := next((o for o in (store.objection(locate(e.uri)) for e in entries) if o), None):
+        elif objection := next((o for o in (store.objection(locate(e.uri)) for e in unit.entries) if o), None):
             prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, objection))
         else:
             by_store.setdefault(id(store), (store, []))[1].append(unit)

@@ -42,7 +42,9 @@ def _decide(
     else:
         journal.advance([e.id for e in batch], "claimed")
         return []
-    journal.abort([e.id for e in rolled_back])
     outcomes: list[tuple[Pending, str, Outcome]] = [(e, e.unit, AlreadyGone()) for e in lost]
-    journal.settle(outcomes)
+    journal.settle(
+        outcomes
+    )  # first: were only the lost ones left in doubt, they would look like a claim that was committed
+    journal.abort([e.id for e in rolled_back])
     return outcomes

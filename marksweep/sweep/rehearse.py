@@ -16,7 +16,7 @@ from marksweep.sweep.books import Books
 from marksweep.sweep.engine import refusal
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
-from marksweep.sweep.prepare import prepare
+from marksweep.sweep.prepare import Unit, prepare
 
 Line = tuple[str, str, str, str, str]
 """(id, URI, state, code, detail)."""
@@ -35,7 +35,7 @@ async def rehearse(
     observer.planned(header.totals.entries, header.totals.bytes, 0)
     units = plan.units()
     while batch := list(itertools.islice(units, catalog.capabilities().claim_batch)):
-        prepared = await prepare(batch, stores)
+        prepared = await prepare(map(Unit, batch), stores)
         results: list[tuple[str, str, Outcome]] = [(e.id, e.uri, outcome) for e, _, outcome in prepared.settled]
         found = {e.id: (u.objects if e is u.entries[0] else (), e.uri) for u in prepared.ready for e in u.entries}
         requests = [r for unit in prepared.ready for r in unit.requests()]

@@ -39,16 +39,26 @@ def test_spellings_resolve_links_and_need_nothing_to_exist(local_world: LocalWor
 
 
 def test_spellings_resolve_each_folder_once(local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """20,000 versions in ten folders cost ten resolutions."""
-    resolved: list[str] = []
-    realpath = os.path.realpath
+    """20,000 versions in ten folders that exist cost one look each, besides one at each folder above them."""
+    looked: list[str] = []
+    lstat = os.lstat
 
-    def counted(path: str) -> str:
-        resolved.append(path)
-        return realpath(path)
+    def counted(path: str) -> os.stat_result:
+        looked.append(path)
+        return lstat(path)
 
-    monkeypatch.setattr(os.path, "realpath", counted)
+    for number in range(10):
+        os.mkdir(f"{local_world.root}/folder{number}")
     paths = RealPaths()
+    monkeypatch.setattr(os, "lstat", counted)
     for number in range(20_000):
         paths.spellings(f"{local_world.root}/folder{number % 10}/v{number}")
-    assert len(resolved) == 10
+    assert len(looked) == 20_000 + 10 + str(local_world.root).count("/")
+
+
+def test_nothing_is_looked_at_below_what_does_not_exist(local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version whose store is not on this machine costs no look at all once that is known."""
+    paths = RealPaths()
+    paths.spellings(f"{local_world.root}/absent/a/b/c")
+    monkeypatch.setattr(os, "lstat", lambda path: pytest.fail(f"looked at {path}"))
+    assert paths.spellings(f"{local_world.root}/absent/a/b/d") == (f"file://{local_world.root}/absent/a/b/d/",)

@@ -1,10 +1,10 @@
 """A writer in its own process that links versions to steps, as ZenML does it, while something else sweeps the catalog.
 
-    python tests/crash/linker.py DATABASE IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002]
+    python tests/crash/linker.py DATABASE IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002] [--dwell 0]
 
 IDS is a JSON file with a list of version ids. Each turn reads a random one of them and links it to a step run, on a
 connection with foreign keys on, a busy timeout of 60 seconds and the journal mode as it is. LOG gets one JSON line for
-each turn, after the commit: ``{"id": …, "outcome": …, "step": …, "name": …}``. Outcomes:
+each turn, after the commit (and a file LOG.stop ends it): ``{"id": …, "outcome": …, "step": …, "name": …}``. Outcomes:
 
 * ``ok``: the link is committed, and from here on nobody may delete the version.
 * ``gone``: there was no such row, and nothing was written.
@@ -34,10 +34,11 @@ def connect(database: Path) -> sqlite3.Connection:
     return connection
 
 
-def link(connection: sqlite3.Connection, version: str, step: str, name: str) -> str:
+def link(connection: sqlite3.Connection, version: str, step: str, name: str, dwell: float = 0) -> str:
     """Link *version* to *step* as its input *name*; return the outcome once it is final.
 
     The row is read first, outside the transaction, as ZenML does it: pysqlite's BEGIN comes with the first write.
+    *dwell* seconds pass between the two.
     """
     row = connection.execute("SELECT id, uri FROM artifact_version WHERE id = ?", [version]).fetchone()
     if row is None:
@@ -47,6 +48,8 @@ def link(connection: sqlite3.Connection, version: str, step: str, name: str) -> 
     statement = (
         f"INSERT INTO step_run_input_artifact ({', '.join(columns)}) VALUES ({', '.join(f':{c}' for c in columns)})"
     )
+    if dwell:
+        time.sleep(dwell)
     connection.execute("BEGIN")
     try:
         connection.execute(statement, values)
@@ -59,14 +62,17 @@ def link(connection: sqlite3.Connection, version: str, step: str, name: str) -> 
     return "ok"
 
 
-def turns(connection: sqlite3.Connection, versions: list[str], rng: random.Random) -> Iterator[dict[str, Any]]:
+def turns(
+    connection: sqlite3.Connection, versions: list[str], rng: random.Random, dwell: float
+) -> Iterator[dict[str, Any]]:
     """Link one random version after the other, for ever; each turn comes out when it is final."""
     steps = [row[0] for row in connection.execute("SELECT id FROM step_run ORDER BY id")]
     number = 0
     while True:
         number += 1
         turn = {"id": rng.choice(versions), "step": rng.choice(steps), "name": f"linked_{rng.getrandbits(64):016x}"}
-        yield turn | {"outcome": link(connection, turn["id"].replace("-", ""), turn["step"], turn["name"])}
+        wait = rng.uniform(0, 2 * dwell)
+        yield turn | {"outcome": link(connection, turn["id"].replace("-", ""), turn["step"], turn["name"], wait)}
 
 
 def _columns(connection: sqlite3.Connection) -> list[str]:
@@ -84,15 +90,17 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=0.002, help="seconds between turns, on the average")
+    parser.add_argument("--dwell", type=float, default=0, help="seconds from reading to linking, on the average")
     given = parser.parse_args()
+    stop = given.log.with_name(given.log.name + ".stop")
     rng = random.Random(given.seed)
     until = time.monotonic() + given.seconds
     connection = connect(given.database)
     with given.log.open("a") as log:
-        for done, turn in enumerate(turns(connection, json.loads(given.ids.read_text()), rng), start=1):
+        for done, turn in enumerate(turns(connection, json.loads(given.ids.read_text()), rng, given.dwell), start=1):
             log.write(json.dumps(turn) + "\n")
             log.flush()
-            if done >= given.count or time.monotonic() >= until:
+            if done >= given.count or time.monotonic() >= until or stop.exists():
                 break
             time.sleep(rng.uniform(0, 2 * given.pause))
     connection.close()

@@ -42,7 +42,7 @@ from tests.bench.generate import Generated, small
 from tests.crash.invariants import Expected, Observed, observe
 from tests.support.catalogs import dashed
 
-POLICY = Policy(grace=False, min_age=timedelta(0))
+POLICY = Policy(grace=False, min_age=timedelta(0), max_share=100)
 SEED = 7
 """Of the generated catalog."""
 
@@ -78,11 +78,14 @@ class World:
 
     def restore(self) -> None:
         """Put every file back, with its time; what came since is removed."""
-        shutil.rmtree(self.folder)
+        for path in self.folder.rglob("*"):
+            if path.is_file() and path not in self.pristine:
+                path.unlink()
         for path, (content, modified) in self.pristine.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            os.utime(path, ns=(modified, modified))
+            if not path.is_file() or path.stat().st_mtime_ns != modified or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                os.utime(path, ns=(modified, modified))
 
     def observe(self) -> Observed:
         return observe(self.catalog.root, self.catalog.database)

@@ -55,6 +55,7 @@ class ZenmlCatalog:
             self._engine.dispose()
             raise
         self._mentions = Mentions(self._schema)
+        self._rest = sqlite.Rest()
 
     @property
     def path(self) -> Path:
@@ -208,7 +209,7 @@ class ZenmlCatalog:
     def _writing(self) -> Iterator[sa.Connection]:
         with self._reading() as connection:
             try:
-                with sqlite.one_writer(connection):
+                with self._rest, sqlite.one_writer(connection):
                     yield connection
             except InDoubt:
                 self.close()

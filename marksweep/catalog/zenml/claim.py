@@ -107,17 +107,20 @@ class Claimer:
         return {row_id: words[row_id] or kind for row_id, kind in found.items()}
 
     def overlapping(self, uris: Mapping[str, str], since: datetime) -> dict[str, str]:
-        """Of *uris* (id -> URI), those that a row created or changed *since* and not among them also claims."""
+        """Of *uris* (id -> URI), those that a row created or changed *since* also claims.
+
+        Rows of *uris* count only if they moved: as planned, the mark has compared them with each other.
+        """
         version = self.schema.table("artifact_version")
         moment = since.replace(tzinfo=None)
         recent = sa.select(version.c.id, version.c.uri).where(
             sa.or_(version.c.created >= moment, version.c.updated >= moment)
         )
-        own = {known.row_id(i) for i in uris}
+        own = {known.row_id(i): uri for i, uri in uris.items()}
         wanted = {id_: claims(uri.removeprefix(TOMBSTONE)) for id_, uri in uris.items()}
         found: dict[str, str] = {}
         newcomers = [
-            (known.dashed(i), claims(u)) for i, u in self.connection.execute(recent).fetchall() if i not in own
+            (known.dashed(i), claims(u)) for i, u in self.connection.execute(recent).fetchall() if own.get(i) != u
         ]
         if not newcomers:
             return found

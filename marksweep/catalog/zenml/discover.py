@@ -27,10 +27,10 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """The URL without user, password and query."""
+        """The URL without user, password and query. A password may hold any character, ``?`` and ``/`` too."""
         scheme, _, rest = self.url.partition("://")
-        address = rest.partition("?")[0]
-        return f"{scheme}://{address.rpartition('@')[2]}"
+        address = rest if scheme.startswith("sqlite") else rest.rpartition("@")[2]
+        return f"{scheme}://{address.partition('?')[0]}"
 
 
 def discover(environ: Mapping[str, str], url: str | None = None, local_stores: Path | None = None) -> Place:

@@ -170,12 +170,12 @@ def _guard(columns: dict[str, set[str]], keys: ForeignKeys, where: str) -> None:
             f"{table}.{column}, a column named after artifact versions"
             for table, has in columns.items()
             for column in has
-            if "artifact_version" in column and (table, column) not in known.VERSION_COLUMNS | known.HARMLESS_FLAGS
+            if "artifact_version" in column.lower() and (table, column) not in known.VERSION_COLUMNS | known.HARMLESS_FLAGS
         ),
         *(
             f"{table}, a table of resources (resource_id and resource_type)"
             for table, has in columns.items()
-            if {"resource_id", "resource_type"} <= has and table not in known.RESOURCE_TABLES
+            if {"resource_id", "resource_type"} <= {c.lower() for c in has} and table not in known.RESOURCE_TABLES
         ),
     ]
     if unknown:
@@ -191,7 +191,9 @@ def _unknown_keys(keys: ForeignKeys) -> Iterable[str]:
         "artifact_version": {*known.REFERENCES, known.VISUALIZATION},
         "artifact_visualization": {known.CURATED},
         "artifact": {known.VERSION_OF_ARTIFACT},
+        **dict.fromkeys((known.MODEL_LINKS, "tag_resource", "run_metadata_resource"), set[tuple[str, str]]()),
     }
     for key, referred in keys.items():
-        if referred in understood and key not in understood[referred]:
-            yield f"{key[0]}.{key[1]}, a foreign key to {referred}"
+        table = referred.lower()  # SQLite finds a table whatever the case of its name
+        if table in understood and key not in understood[table]:
+            yield f"{key[0]}.{key[1]}, a foreign key to {table}"

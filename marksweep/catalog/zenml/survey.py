@@ -21,7 +21,7 @@ from marksweep.model.version import Claim, ReferenceKind, Surveyed, Version
 
 PAGE_SECONDS = 0.2
 """What a page should take; far below the half second that a writer may be kept waiting."""
-_SMALLEST, _LARGEST = 200, 20_000
+_SMALLEST, _LARGEST = 200, 4_000
 
 _BITS = {kind: 1 << index for index, kind in enumerate(ReferenceKind)}
 _KINDS = [frozenset(kind for kind, bit in _BITS.items() if bits & bit) for bits in range(1 << len(ReferenceKind))]

@@ -49,7 +49,7 @@ def plan(**changes: Any) -> d.PlanSummary:
         kept={"referenced": 62_031, "filtered": 27_900, "newest": 120, "too_young": 30, "claimed": 4},
         groups=(
             Group(project="default", artifact="train::model_checkpoint", entries=12, bytes=2_835_973_836),
-            Group(project="default", artifact="feature_pipeline::features::a_rather_long_output_name", entries=9, bytes=590_000_000),
+            Group(project="default", artifact="features::engineer::a_rather_long_output_name", entries=9, bytes=590_000_000),
             Group(project="default", artifact="evaluate::report", entries=4, bytes=10_000_000),
         ),
         signer=SIGNER, approvals=("alice@example.org", "bob@example.org"), expired=False,
@@ -72,7 +72,7 @@ def status(**changes: Any) -> d.StatusResult:
     """A sweep that is running; *changes* as in :func:`swept`."""
     books = changes.pop("books", {"deleted": 10, "not_attempted": 17, "in_doubt": 2})
     base = d.StatusResult(
-        path="plans/2026-11-21.plan.json", digest=DIGEST, started="2026-11-22T08:00:00Z", last="2026-11-22T08:01:10Z",
+        path="plans/2026-11-21.plan.json", digest=DIGEST, mode=Mode.BOTH, started="2026-11-22T08:00:00Z", last="2026-11-22T08:01:10Z",
         running=True, books=msgspec.structs.replace(BOOKS, **books), rate=240.2, lines=(LINE, FAILED),
     )  # fmt: skip
     return msgspec.structs.replace(base, **changes)
@@ -115,8 +115,8 @@ DOCUMENTS: dict[str, d.Document] = {
     "prune": d.PruneResult(plan=plan(), sweep=swept()),
     "error": d.ErrorResult(
         error=d.ErrorFacts(
-            code="plan-expired", fact="the plan expired on 2026-12-05T09:00:00Z", remedy="make a new plan with `marksweep mark`",
-            deleted="nothing was deleted", status=22,
+            code="plan-expired", fact="the plan expired on 2026-12-05T09:00:00Z",
+            remedy="make a new plan with `marksweep mark`", deleted="nothing was deleted", status=22,
         )
     ),
 }  # fmt: skip

@@ -1,0 +1,125 @@
+"""The sweep as its users run it, in a process of its own, to be killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from marksweep.sweep.books import Books, books
+from marksweep.sweep.journal_reader import JournalReader, journal_path
+from marksweep.sweep.lock import lock_path
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class SweepCommand:
+    """``marksweep sweep`` of one plan, beside which are its key and whom to trust (see ``world.mark``)."""
+
+    plan: Path
+    url: str
+    batch: int
+
+    def start(self, log: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start it; its output goes to *log*."""
+        folder = self.plan.parent
+        command = [
+            sys.executable, "-m", "marksweep", "sweep", str(self.plan), "--yes", "--quiet", "--catalog", self.url,
+            "--batch-size", str(self.batch), "--trust", str(folder / "allowed_signers"), "--key", str(folder / "key"),
+            "--drain", "0",
+        ]  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "MARKSWEEP_CONFIG_DIR": str(folder / "config")}
+        with (log or folder / "sweep.log").open("ab") as output:
+            return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+
+    def finish(self) -> tuple[int, str]:
+        """Run it to its end; return the exit status and what it printed."""
+        log = self.plan.parent / "last.log"
+        log.unlink(missing_ok=True)
+        return self.start(log).wait(timeout=240), log.read_text()
+
+    def wait_until_under_way(self, process: subprocess.Popen[bytes], patience: float = 60) -> bool:
+        """Wait until *process* holds the plan's lock: it has read the plan and the catalog, and begins. False if it ended."""
+        mark = f"process {process.pid} on "
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            try:
+                if lock_path(self.plan).read_text().startswith(mark):
+                    return True
+            except FileNotFoundError:
+                pass
+            if process.poll() is not None:
+                return False
+            time.sleep(0.002)
+        raise TimeoutError(f"the sweep did not begin within {patience} s")
+
+    def books(self, planned: int) -> Books:
+        """What the journal says now, read from a copy: reading a killed process's journal in place would mend it."""
+        copy = self.plan.parent / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        source = journal_path(self.plan)
+        for suffix in ("", "-wal"):
+            if Path(f"{source}{suffix}").exists():
+                shutil.copy(f"{source}{suffix}", copy)
+        if not source.exists():
+            return books(planned, [])
+        reader = JournalReader(sqlite3.connect(copy / source.name))
+        try:
+            return books(planned, reader.tallies())
+        except sqlite3.OperationalError:  # killed before it made its tables
+            return books(planned, [])
+        finally:
+            reader.close()
+
+
+@dataclass
+class Killer:
+    """Kills a sweep again and again, at moments spread so that *kills* of them fit into it."""
+
+    command: SweepCommand
+    planned: int
+    kills: int
+    rng: random.Random
+    under_way: int = 0
+    with_work: int = 0
+    in_doubt: int = 0
+    rate: float = 100.0
+    """Entries per second, as measured so far."""
+
+    def strike(self) -> bool:
+        """Start the sweep, let it run for a random time, kill it. False when it ended by itself."""
+        before = self._settled()
+        process = self.command.start()
+        try:
+            if not self.command.wait_until_under_way(process):
+                return False
+            left, to_come = self.planned - before, max(1, self.kills - self.under_way)
+            delay = self.rng.uniform(0, min(0.5, max(0.03, 1.4 * left / to_come / self.rate)))
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            if process.wait() != -signal.SIGKILL:
+                return False
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.under_way += 1
+        after = self.command.books(self.planned)
+        done = self._settled() - before
+        self.with_work += done > 0
+        self.in_doubt += after.in_doubt > 0
+        self.rate = max(20.0, 0.8 * self.rate + 0.2 * done / max(delay, 0.02))
+        return True
+
+    def _settled(self) -> int:
+        found = self.command.books(self.planned)
+        return found.deleted + found.gone + found.kept

@@ -1,0 +1,101 @@
+"""Cut the power at every touch of the outside world, before and after it, and sweep again: nothing lost, nothing left."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from marksweep.errors import ExitStatus
+from marksweep.model.outcome import Mode
+from marksweep.sweep.books import Books
+from tests.crash.fuse import Fuse, PowerCut
+from tests.crash.invariants import InvariantBroken, check, check_journal, never_half
+from tests.crash.world import World, make_world
+
+pytestmark = pytest.mark.usefixtures("same_schema")
+DOUBLE_CUTS = 40
+
+SweepOnce = Callable[..., Books]
+
+
+def sweep_with(world: World, fuse: Fuse) -> Books:
+    return world.sweep(
+        around_catalog=fuse.around("catalog"), around_stores=fuse.around_stores, around_journal=fuse.around("journal")
+    )
+
+
+def is_cut(world: World, at: int) -> str | None:
+    """Sweep until the fuse blows; return where, or None when the sweep ended before. Nothing may be half then."""
+    fuse = Fuse(at)
+    try:
+        sweep_with(world, fuse)
+    except PowerCut:
+        never_half(world.before, world.observe(), world.expected)
+        return fuse.blown
+    return None
+
+
+def finish(world: World, *, cut: bool = True) -> Books:
+    """One run to the end, and all invariants; then one more, which must change nothing."""
+    found = world.sweep()
+    after = world.observe()
+    check(world.before, after, world.expected)
+    check_journal(world.journal_path, world.before, after, world.expected, found, cut=cut)
+    database = world.catalog.database.read_bytes()
+    assert world.sweep() == found
+    assert world.catalog.database.read_bytes() == database
+    assert world.observe().files == after.files
+    assert found.status is ExitStatus.ENTRIES_KEPT
+    return found
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_power_cut_at_every_touch(fast_folder: Path, mode: Mode) -> None:
+    """After a cut at any point, before or after any touch, one run finishes the work, and the next changes nothing."""
+    world = make_world(fast_folder / "world", mode)
+    dry = Fuse()
+    sweep_with(world, dry)
+    finish(world, cut=False)
+    missed, wrong = 0, []
+    for at in range(len(dry.points)):
+        world.restore()
+        where = "nowhere"
+        try:
+            where = is_cut(world, at) or "after its end"
+            finish(world)
+        except (InvariantBroken, AssertionError) as broken:
+            wrong.append(f"cut at point {at}, {where}: {broken}")
+        missed += where == "after its end"
+    names = {p.split(" ", 2)[1] for p in dry.points}
+    print(f"{mode}: {len(dry.points)} points, {len(names)} kinds of touch, {missed} came after the end")
+    assert not wrong, f"{len(wrong)} of {len(dry.points)} cuts did harm:\n" + "\n".join(wrong[:8])
+    assert missed <= 4
+    assert {"catalog.claim", "journal.intend", "journal.settle"} <= names
+    assert mode is Mode.ONLY_METADATA or {"store.delete", "store.listing", "store.tidy"} <= names
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_power_cut_again_while_resuming(fast_folder: Path, mode: Mode) -> None:
+    """A resume is cut as well, at random points; the third run still finishes."""
+    seed = int(os.environ.get("MARKSWEEP_SEED", random.randrange(2**32)))
+    print(f"seed {seed} (MARKSWEEP_SEED)")
+    rng = random.Random(seed)
+    world = make_world(fast_folder / "world", mode)
+    dry = Fuse()
+    sweep_with(world, dry)
+    second = 0
+    for _ in range(DOUBLE_CUTS):
+        world.restore()
+        points = rng.randrange(len(dry.points)), rng.randrange(len(dry.points)) // 2
+        cuts = [is_cut(world, at) for at in points]
+        second += None not in cuts
+        try:
+            finish(world)
+        except AssertionError as broken:
+            raise AssertionError(f"seed {seed}: cut at {points}, {cuts}: {broken}") from broken
+    print(f"{mode}: {second} of {DOUBLE_CUTS} were cut twice")
+    assert second >= DOUBLE_CUTS // 4

@@ -1,0 +1,359 @@
+"""What each document looks like: harmless, within its width, and with the words that matter."""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from marksweep.model.outcome import Mode
+from marksweep.model.policy import Policy
+from marksweep.model.store import Undo
+from marksweep.model.verdict import KeptReason
+from marksweep.plan.document import StoreFacts
+from marksweep.report import documents as d
+from marksweep.report.render import VIEWS, render
+from marksweep.report.words import KEPT
+from tests.unit.report.samples import (
+    DOCUMENTS,
+    EXPLAINED,
+    FAILED,
+    LINE,
+    hostile,
+    plan,
+    status,
+    swept,
+)
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def piped(document: d.Document) -> str:
+    """What a pipe gets."""
+    console = Console(file=io.StringIO(), force_terminal=False)
+    render(document, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def on_terminal(document: d.Document, width: int = 80) -> str:
+    """What a colour terminal gets."""
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=width, color_system="standard", _environ={"TERM": "xterm"}
+    )
+    render(document, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def squeezed(document: d.Document) -> str:
+    """What a pipe gets, runs of spaces and line ends as one space: for sentences that may be wrapped."""
+    return re.sub(r"\s+", " ", piped(document))
+
+
+def harmless(text: str) -> bool:
+    """Nothing in *text*, besides line ends, that a terminal obeys or a reader cannot see."""
+    return not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in text.replace("\n", ""))
+
+
+def test_every_result_has_a_view() -> None:
+    """What a command can print, a terminal can show."""
+    assert set(VIEWS) == set(d.RESULTS.values())
+    assert set(DOCUMENTS) == set(d.RESULTS)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_pipe_gets_plain_lines(name: str) -> None:
+    """No escape sequences, no boxes, no spaces at the ends of lines."""
+    shown = piped(DOCUMENTS[name])
+    assert harmless(shown)
+    assert not re.search(r" $|[\u2500-\u257f]", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_hostile_text_is_harmless_everywhere(name: str) -> None:
+    """Whatever stands in a catalog, a plan, a store's answer or a path: no control character of it gets through."""
+    evil = hostile(DOCUMENTS[name])
+    assert harmless(piped(evil))
+    terminal = on_terminal(evil)
+    assert harmless(ANSI.sub("", terminal))
+    assert r"\x1b[2J" in terminal.replace("\n", "")
+    assert "[red]:boom:[/red]" in re.sub(r"\s", "", piped(evil))
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_terminal_gets_what_fits(name: str, width: int) -> None:
+    """Only what is there to be copied (paths, URIs, commands, keys) may be longer than the terminal or 100 columns."""
+    for line in ANSI.sub("", on_terminal(DOCUMENTS[name], width)).splitlines():
+        copied = "s3://" in line or "marksweep " in line or "ssh-ed25519" in line or ".plan.json" in line
+        assert copied or cell_len(line) <= min(width, 100), line
+
+
+def test_the_meanings_of_kept_reasons_fit_into_80_columns() -> None:
+    """Each reason is explained, shortly enough for one line of the table."""
+    assert set(KEPT) == set(KeptReason)
+    assert all(len(meaning) <= 47 for meaning in KEPT.values())
+    everything = plan(kept={reason.value: 12_345_678 for reason in KeptReason})
+    for line in ANSI.sub("", on_terminal(d.ShowResult(plan=everything, entries=()))).splitlines():
+        assert len(line) <= 80
+    assert all(
+        meaning in ANSI.sub("", on_terminal(d.ShowResult(plan=everything, entries=()))) for meaning in KEPT.values()
+    )
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR a terminal gets no colours; bold and dim are no colours."""
+    assert re.search(r"\x1b\[[0-9;]*3[0-7]m", on_terminal(DOCUMENTS["mark"]))
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    render(DOCUMENTS["mark"], console)
+    assert isinstance(console.file, io.StringIO)
+    assert not re.search(r"\x1b\[(?:[0-9]+;)*(?:3|4|9|10)[0-9](?:;[0-9]+)*m", console.file.getvalue())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_without_our_marks_is_no_error(encoding: str) -> None:
+    """Under LANG=C and its like, what cannot be encoded is replaced or escaped."""
+    out = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(out, encoding=encoding), force_terminal=False)
+    for document in DOCUMENTS.values():
+        render(document, console)
+    render(d.ExplainResult(versions=(msgspec.structs.replace(EXPLAINED, artifact="模"),)), console)
+    shown = out.getvalue().decode(encoding)
+    assert "27 entries - 81 objects" in shown
+    assert "  x  referenced" in shown
+    assert r"\u6a21 7: kept" in shown
+
+
+def test_mark_says_what_would_go_and_what_to_do_next() -> None:
+    """Totals, mode, who, when, catalog, undo per store, reasons, warnings, and the three commands that follow."""
+    shown = squeezed(DOCUMENTS["mark"])
+    for phrase in (
+        "Plan 01KAJ9Q6T0V3F7W4M2N8B5C1XZ · 27 entries · 81 objects · 3.2 GiB · both artifact and metadata",
+        "made 2026-11-21 09:00 UTC by ci@example.org (marksweep 0.1.0)",
+        "expires 2026-12-05 09:00 UTC, 14 days after it was made",
+        "zenml 0.98.0 on sqlite, server 8f0e5a51-2c0f-4a11-9d5e-0c7f6a3e9b12",
+        "s3://ml-artifacts/zenml (s3): versioned: can be undone",
+        "/srv/zenml/artifacts (local): cannot be undone",
+        "minimum age 1 day; only older than 30 days; keep the newest 3 of each artifact; only projects default; not tags prod*",
+        "approved by alice@example.org, bob@example.org",
+        "train::model_checkpoint default 12 2.6 GiB",
+        "and 2 entries of other artifacts",
+        "kept: 90,085 of the catalog's 90,112 versions",
+        "too_young 30 younger than the minimum age or --older-than",
+        "1 warning ! store 'old' cannot be reached",
+        "Nothing was deleted.",
+        "review marksweep show plans/2026-11-21.plan.json",
+        "approve marksweep approve plans/2026-11-21.plan.json",
+        "delete marksweep sweep plans/2026-11-21.plan.json",
+    ):
+        assert phrase in shown
+    assert "!" not in shown.replace("! store", "")
+
+
+def test_what_makes_a_plan_dangerous_is_red() -> None:
+    """--no-grace, --ignore-model-links, --include-registered, expiry and a store without undo stand out."""
+    policy = Policy(grace=False, ignore_model_links=True, include_registered=True)
+    shown = on_terminal(d.ShowResult(plan=plan(policy=policy, expired=True), entries=()))
+    for phrase in (
+        "! --no-grace: no minimum age and no unfinished-run rule",
+        "! --ignore-model-links: versions that only model versions refer to are planned",
+        "! --include-registered: data that ZenML did not write is planned",
+        "! expired on 2026-12-05 09:00 UTC: no sweep takes it; make a new plan",
+        "cannot be undone",
+    ):
+        assert f"\x1b[1;31m{phrase}\x1b[0m" in shown
+    assert "minimum age 1 day" not in squeezed(d.ShowResult(plan=plan(policy=policy), entries=()))
+
+
+def test_a_plan_without_sizes_says_so() -> None:
+    """--no-size: unknown is not nought."""
+    shown = squeezed(d.ShowResult(plan=plan(policy=Policy(sizes=False), objects=None, bytes=None), entries=()))
+    assert "27 entries · unknown objects · unknown" in shown
+    assert "! --no-size: the objects were not looked at" in shown
+
+
+def test_an_empty_plan_says_nothing_to_do() -> None:
+    """No hint to sweep it, either."""
+    empty = plan(entries=0, objects=0, bytes=0, groups=(), stores=())
+    for document in (d.MarkResult(plan=empty, warnings=(), seconds=0.2), d.PruneResult(plan=empty, sweep=None)):
+        shown = squeezed(document)
+        assert "Nothing to do: under this policy, no version in the catalog is an orphan." in shown
+        assert "marksweep sweep" not in shown
+        assert "biggest artifacts" not in shown
+
+
+def test_every_filter_is_named() -> None:
+    """A reviewer sees each choice, long lists cut."""
+    policy = Policy(
+        artifacts=tuple(f"a{n}" for n in range(20)), tags=("t",), stores=("st",), pins=("p",), exclude_artifacts=("x*",),
+        keep_artifacts=True, max_entries=1, max_bytes=1024, max_share=5,
+    )  # fmt: skip
+    shown = squeezed(d.ShowResult(plan=plan(policy=policy), entries=()))
+    for phrase in (
+        "only artifacts a0, a1, a2, a3, a4, a5, a6, a7 and 12 more", "not artifacts x*", "only tags t", "only stores st",
+        "pinned p", "empty artifacts stay", "at most 1 entry", "at most 1.0 KiB", "at most 5 % of the catalog",
+    ):  # fmt: skip
+        assert phrase in shown
+
+
+def test_show_lists_entries_with_whole_ids_and_uris() -> None:
+    """What is reviewed is never shortened."""
+    shown = piped(DOCUMENTS["show"])
+    assert "entries, the first 1 of 27" in shown
+    assert "0000001b-52e6-4f2a-8269-a6a36513270e  s3://ml-artifacts/zenml/train/model_checkpoint/0000001b-52e6" in shown
+    assert "… and 26 more" in shown
+
+
+def test_an_entry_planned_for_another_reason_says_so() -> None:
+    """Entries that only model links referred to are marked."""
+    show = DOCUMENTS["show"]
+    assert isinstance(show, d.ShowResult)
+    entry = msgspec.structs.replace(show.entries[0], reason="model_links_ignored")
+    assert "model_links_ignored" in piped(d.ShowResult(plan=plan(), entries=(entry,)))
+
+
+def test_the_books_of_a_sweep() -> None:
+    """Every column of the sum is there, with the lines that explain it and the command that resumes."""
+    shown = squeezed(DOCUMENTS["sweep"])
+    for phrase in (
+        "Sweep of plans/2026-11-21.plan.json: 1 failed · 25 of 27 entries deleted, 3.2 GiB freed",
+        "deleted 25 3.2 GiB in 81 objects, and their rows", "already gone 0", "kept: referenced 1", "kept: changed 0",
+        "kept: protected 0", "failed 1", "not attempted 0", "planned 27 the sum of the above",
+        "failed: AccessDenied s3://ml-artifacts/zenml/train/output/0000001b",
+        "the store refused 3 keys: s3:DeleteObject is not allowed", "receipt plans/2026-11-21.plan.json.receipt.json",
+        "Took 4.2 s.", "Run the same command again: it resumes.", "resume marksweep sweep plans/2026-11-21.plan.json",
+    ):  # fmt: skip
+        assert phrase in shown
+
+
+def test_a_done_sweep_needs_nothing_more() -> None:
+    """Done is done."""
+    shown = squeezed(swept())
+    assert ": done · 27 of 27 entries deleted, 3.2 GiB freed" in shown
+    assert "resume" not in shown
+    assert "Took 4.2 s." in shown
+    assert "Took 4.2 s. Earlier runs had settled 20 entries." in squeezed(swept(settled_before=20))
+    kept = squeezed(swept(books={"deleted": 26, "changed": 1}, lines=(LINE,)))
+    assert ": done, 1 kept" in kept
+    assert "What was kept stays kept under this plan" in kept
+
+
+def test_an_incomplete_sweep_says_how_to_go_on() -> None:
+    """Not attempted, in doubt, and objects that somebody wrote meanwhile."""
+    shown = squeezed(swept(books={"deleted": 20, "not_attempted": 7, "in_doubt": 2, "left": 1}))
+    assert ": incomplete · 20 of 27 entries deleted" in shown
+    assert "! 2 entries were begun and have no outcome yet" in shown
+    assert "! 1 object appeared under swept URIs meanwhile, left alone" in shown
+    assert "Run the same command again: it resumes." in shown
+
+
+def test_books_that_do_not_balance_are_called_a_bug() -> None:
+    """The sum is checked, not only shown."""
+    assert "yet the above add up to 20: this is a bug" in squeezed(swept(books={"deleted": 20}))
+
+
+def test_only_metadata_claims_no_bytes() -> None:
+    """Rows went, bytes stay: nothing is said to be freed."""
+    shown = squeezed(swept(mode=Mode.ONLY_METADATA, books={"objects": 0, "bytes": 0}))
+    assert "deleted 27 rows; the bytes stay" in shown
+    assert "freed" not in shown
+    assert "; the rows stay" in squeezed(swept(mode=Mode.ONLY_ARTIFACT))
+
+
+def test_a_dry_run_is_in_the_conditional() -> None:
+    """Nothing was deleted, and it says so."""
+    shown = squeezed(swept(dry_run=True, receipt=None, books={"deleted": 26, "referenced": 1}, lines=(LINE,)))
+    assert "Dry run of plans/2026-11-21.plan.json · a sweep now would delete 26 of 27 entries" in shown
+    assert "would be deleted 26" in shown
+    assert "Nothing was deleted." in shown
+    assert "receipt" not in shown
+
+
+def test_many_lines_are_cut() -> None:
+    """A terminal shows the first few; the document has more."""
+    shown = piped(swept(books={"deleted": 0, "failed": 27}, lines=(FAILED,) * 27))
+    assert shown.count("failed: AccessDenied") == 20
+    assert "… and 7 more: add --json to see them" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "hint"),
+    [
+        ({}, ": running", None),
+        ({"running": False}, ": stopped before its end", "resume marksweep sweep"),
+        ({"running": False, "books": {}}, ": finished", None),
+        (
+            {"running": False, "started": None, "books": {"deleted": 0, "not_attempted": 27}},
+            ": not begun",
+            "begin marksweep sweep",
+        ),
+    ],
+)
+def test_status(changes: dict[str, object], state: str, hint: str | None) -> None:
+    """Running, stopped, finished or not begun; and what to do about it."""
+    shown = squeezed(status(lines=(), **changes))
+    assert state in shown
+    assert hint in shown if hint else "marksweep sweep" not in shown
+    if not changes:
+        assert "progress 10 of 27 entries, 37 %" in shown
+        assert "rate 240.2 entries a second" in shown
+
+
+def test_explain_shows_the_verdict_and_every_rule() -> None:
+    """The headline is the verdict; below stand the references and each rule's answer."""
+    shown = squeezed(DOCUMENTS["explain"])
+    for phrase in (
+        "2 versions, 1 orphan",
+        "train::model_checkpoint 7: kept, referenced (a step, run, model or config refers to it)",
+        "step_input step 'evaluate' of run 'training-2026-10-01'",
+        "✗ referenced referenced by step_input",
+        "✓ pinned not pinned",
+        "train::model_checkpoint 7: orphan (a plan would hold it)",
+        "references: none",
+    ):
+        assert phrase in shown
+    assert "No version has that name" in squeezed(d.ExplainResult(versions=()))
+    unknown = msgspec.structs.replace(EXPLAINED, verdict="a_rule_of_tomorrow")
+    assert ": kept, a_rule_of_tomorrow" in squeezed(d.ExplainResult(versions=(unknown,)))
+
+
+def test_verify_approve_and_keys() -> None:
+    """What was proved, what was written, and how others come to trust it."""
+    shown = squeezed(DOCUMENTS["verify"])
+    assert "✓ plan.json is whole, signed by a trusted key, and in date" in shown
+    assert "approved 1 of 1 needed: alice@example.org" in shown
+    assert "9f86d081884c7d65" * 4 in shown
+    assert "✓ approved plan.json" in squeezed(DOCUMENTS["approve"])
+    keys = DOCUMENTS["keys"]
+    assert isinstance(keys, d.KeyResult)
+    assert f"\n{keys.allowed_signers_line}\n" in piped(keys)
+    assert "not by you yet" in piped(keys)
+    assert "trusted in /etc/signers" in squeezed(msgspec.structs.replace(keys, trusted_in="/etc/signers"))
+
+
+def test_an_error_is_a_fact_a_remedy_and_what_was_deleted() -> None:
+    """In this order, each on a line of its own."""
+    assert piped(DOCUMENTS["error"]).splitlines() == [
+        "error[plan-expired]: the plan expired on 2026-12-05T09:00:00Z",
+        "  help: make a new plan with `marksweep mark`",
+        "  note: nothing was deleted",
+    ]
+
+
+def test_commands_are_quoted_for_a_shell() -> None:
+    """A path with spaces or a quote can be copied."""
+    shown = piped(d.MarkResult(plan=plan(path="my plans/it's.json"), warnings=(), seconds=1.0))
+    assert """marksweep sweep 'my plans/it'"'"'s.json'""" in shown
+
+
+def test_a_store_whose_undo_is_unknown() -> None:
+    """Neither promised nor denied."""
+    odd = plan(stores=(StoreFacts(root="gs://b", flavor="gcs", undo=Undo.UNKNOWN),))
+    assert "nobody knows whether it can be undone" in piped(d.ShowResult(plan=odd, entries=()))
