@@ -36,23 +36,20 @@ def mark(
 ) -> None:
     """Read the catalog and write a signed plan of the versions that nothing refers to. Deletes nothing."""
     from marksweep.cli.identity import signing
-    from marksweep.cli.marking import mark_plan
+    from marksweep.cli.marking import check_out, mark_plan
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.summaries import summary
     from marksweep.cli.wire import open_catalog, store_adapters
     from marksweep.report.documents import MarkResult
-    from marksweep.sweep.journal_reader import journal_path
 
     screen = Screen(json, quiet)
 
     def work() -> tuple[Document, ExitStatus]:
         began = time.monotonic()
-        if force and journal_path(out).exists():
-            raise UsageError(
-                f"{out} has a journal: a sweep of it was begun",
-                "write the new plan to another file, so that none is lost",
-            )
+        check_out(out, force=force)
         expires_after = read_duration("--expires", expires)
+        if not expires_after:
+            raise UsageError("--expires is 0: such a plan could never be swept", "write for example 14d or 12h")
         with open_catalog(catalog, local_stores) as opened:
             signer = signing(key, screen.tell)
             stores = store_adapters(store_options)

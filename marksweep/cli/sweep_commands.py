@@ -86,7 +86,7 @@ def prune(
 ) -> None:
     """Mark, show, ask and sweep in one go: the drop-in for `zenml artifact prune`, through the very same two phases."""
     from marksweep.cli.identity import signing
-    from marksweep.cli.marking import mark_plan
+    from marksweep.cli.marking import check_out, mark_plan
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.summaries import summary
     from marksweep.cli.sweeping import sweep_plan
@@ -98,6 +98,10 @@ def prune(
 
     def work() -> tuple[Document | None, ExitStatus]:
         request = sweep_request(ignore_errors, batch_size, drain, None)
+        if out is not None:
+            check_out(out, force=False)
+        if not (yes or dry_run):
+            check_terminal()
         with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
             now = opened.now()
             signer = signing(key, screen.tell)
@@ -130,12 +134,17 @@ def sweep_request(
     return SweepRequest(ignore_errors, batch, wait, accept_instance)
 
 
+def check_terminal() -> None:
+    """Raise UsageError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UsageError("the sweep asks before it deletes, and there is no terminal to ask at", "add --yes")
+
+
 def ask(screen: Screen, plan: PlanSummary) -> None:
     """Ask whether to go on; raise Interrupted on no, and UsageError where nobody can answer."""
     from marksweep.report.confirm import confirmation
 
-    if not sys.stdin.isatty():
-        raise UsageError("the sweep asks before it deletes, and there is no terminal to ask at", "add --yes")
+    check_terminal()
     screen.err.print(confirmation(plan))
     if not typer.confirm("Delete?", default=False, err=True):
         raise Interrupted("not confirmed", "run the same command again when the plan is right")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,11 @@ import anyio
 from marksweep import __version__
 from marksweep.catalog.port import Catalog
 from marksweep.cli.identity import Signing
+from marksweep.cli.interrupts import Interrupt
 from marksweep.cli.screen import Screen
 from marksweep.cli.summaries import books_facts
 from marksweep.cli.wire import database_clock
-from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog
+from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog, UsageError
 from marksweep.model.instant import to_text
 from marksweep.model.outcome import Mode
 from marksweep.plan.receipt import Outcomes, Receipt, write_receipt
@@ -98,9 +100,10 @@ def sweep_plan(
     began = time.monotonic()
     planned = plan.header.totals.entries
     with ExitStack() as stack:
-        stack.enter_context(held(plan.path))
         clock = database_clock(catalog)
-        journal = Journal(journal_path(plan.path), _binding(plan), clock)
+        with _writing_beside(plan.path):
+            stack.enter_context(held(plan.path))
+            journal = Journal(journal_path(plan.path), _binding(plan), clock)
         stack.callback(journal.close)
         key = signing().key
         before = _settled(journal)
@@ -109,17 +112,24 @@ def sweep_plan(
         except MarksweepError as error:
             error.deleted = str(books(planned, journal.tallies()))
             raise
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "the sweep was interrupted; its journal is saved", "run the same command again: it resumes",
-                deleted=str(books(planned, journal.tallies())),
-            ) from None  # fmt: skip
         found = books(planned, journal.tallies())
         lines = [
             Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
         ]
         receipt = write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
     return _result(plan, found, lines, receipt, began, found.status, before=before), found.status
+
+
+@contextmanager
+def _writing_beside(plan: Path) -> Iterator[None]:
+    """A folder that the lock and the journal cannot be written to is the user's to change."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise UsageError(
+            f"the lock and the journal of this sweep cannot be written beside {plan}: {error}",
+            "make its folder writable, or move the plan and all that lies beside it to one that is",
+        ) from None
 
 
 def _run(
@@ -132,14 +142,18 @@ def _run(
     clock: Callable[[], datetime],
 ) -> None:
     options = Options(request.ignore_errors, request.batch, request.drain)
+    interrupt = Interrupt()
 
     async def run() -> None:
         with SweepProgress(screen.err, quiet=screen.quiet) as progress:
             progress.planned(plan.header.totals.entries, plan.header.totals.bytes, _settled(journal))
             async with _stores(plan, catalog, stores) as opened:
-                await Sweep(plan, catalog, opened, journal, options, progress, clock).run()
+                sweep = Sweep(plan, catalog, opened, journal, options, progress, clock)
+                await interrupt.run(sweep.run, sweep.stop)
 
     anyio.run(run)
+    if interrupt.requested and books(plan.header.totals.entries, journal.tallies()).not_attempted:
+        raise Interrupted("the sweep was interrupted; its journal is saved", "run the same command again: it resumes")
 
 
 def _settled(journal: Journal) -> int:
@@ -184,6 +198,6 @@ def _result(
 ) -> SweepResult:
     return SweepResult(
         path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, dry_run=dry_run, books=books_facts(found),
-        settled_before=before, lines=tuple(lines), receipt=str(receipt) if receipt else None, seconds=round(time.monotonic() - began, 3),
-        status=int(status),
+        settled_before=before, lines=tuple(lines), receipt=str(receipt) if receipt else None,
+        seconds=round(time.monotonic() - began, 3), status=int(status),
     )  # fmt: skip

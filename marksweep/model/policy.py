@@ -12,6 +12,8 @@ MIN_AGE = timedelta(days=1)
 """A run writes a version long before the row that links it (``--min-age``, ``--no-grace``)."""
 UNFINISHED_RUN_HORIZON = timedelta(days=7)
 """Killed runs stay ``running`` for ever: an unfinished run older than this no longer protects what came after it."""
+SNAPSHOT_SETTLES = timedelta(minutes=10)
+"""A snapshot is written before the run that makes it live: one younger than this counts as live, grace or not."""
 MIN_DEPTH = 2
 """Path segments between a store's root and the nearest URI that may be deleted."""
 EXPIRES_AFTER = timedelta(days=14)

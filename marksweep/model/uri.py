@@ -87,8 +87,8 @@ def claims(uri: str) -> tuple[str, ...]:
     if scheme != "file" and literal:
         readings.add(base + literal + "/")
     if scheme == "file" and not rest.startswith("/"):  # file://host/path: the host is this machine, or part of the path
-        if path := posixpath.normpath("/" + rest.partition("/")[2]).strip("/"):
-            readings.add(base + path + "/")
+        path = posixpath.normpath("/" + rest.partition("/")[2]).strip("/")
+        readings |= {base + path + "/"} if path else set()
     return tuple(sorted(readings))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from marksweep.catalog.port import Catalog
@@ -11,6 +11,7 @@ from marksweep.errors import StoreRefused
 from marksweep.model.outcome import Deleted, Failed, Kept, KeptBecause, Mode, Outcome
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, KeyOutcome, StoredObject
 from marksweep.model.uri import locate
+from marksweep.model.verdict import TOMBSTONE
 from marksweep.store.port import Store
 from marksweep.sweep.journal import Journal, Pending
 from marksweep.sweep.places import OpenStores
@@ -65,32 +66,34 @@ async def destroy(
     turns: Turns,
     stores: OpenStores,
     journal: Journal,
+    *,
+    resumed: bool = False,
 ) -> list[tuple[Pending, str, Outcome]]:
     """Delete the bytes of claimed *units* and journal what became of each. Return the outcomes.
 
-    In mode both the rows are seen absent once more, by a read that waits for open transactions; a row that came back (a
-    server that lost an acknowledged commit, a restored backup) is planned again and its bytes are left.
+    The rows are seen absent (or marked, in mode only-artifact) once more, by a read that waits for open transactions; a row
+    that came back (a server that lost an acknowledged commit, a restored backup) is planned again and its bytes are left.
+    What is *resumed* rests on a journal that somebody may have damaged: only keys that are listed in the unit's place go.
     """
     outcomes: list[tuple[Pending, str, Outcome]] = []
-    going = list(units)
+    present = await turns(catalog.presence, [e.id for u in units for e in u.entries])
+    back = {i for i, uri in present.items() if mode is Mode.BOTH or not uri.startswith(TOMBSTONE)}
+    reverted = [u for u in units if any(e.id in back for e in u.entries)]
+    journal.abort([e.id for u in reverted for e in u.entries])
+    going = [u for u in units if u not in reverted]
     if mode is Mode.BOTH:
-        ids = [e.id for u in units for e in u.entries]
-        back = await turns(catalog.presence, ids)
-        reverted = [u for u in units if any(e.id in back for e in u.entries)]
-        journal.abort([e.id for u in reverted for e in u.entries])
-        going = [u for u in units if u not in reverted]
         uris = {e.id: e.uri for u in going for e in u.entries}
         taken = await turns(catalog.overlapping, uris, since) if uris else {}
         for unit in [u for u in going if any(e.id in taken for e in u.entries)]:
             going.remove(unit)
             who = next(taken[e.id] for e in unit.entries if e.id in taken)
             outcomes += unit.outcomes(Kept(KeptBecause.PROTECTED, f"its row is removed and its bytes are left: {who}"))
-    outcomes += await _delete(going, stores)
+    outcomes += await _delete(going, stores, resumed=resumed)
     journal.settle(outcomes)
     return outcomes
 
 
-async def _delete(units: Sequence[Claimed], stores: OpenStores) -> list[tuple[Pending, str, Outcome]]:
+async def _delete(units: Sequence[Claimed], stores: OpenStores, *, resumed: bool) -> list[tuple[Pending, str, Outcome]]:
     outcomes: list[tuple[Pending, str, Outcome]] = []
     by_store: dict[int, tuple[Store, list[Claimed]]] = {}
     for unit in units:
@@ -100,6 +103,9 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores) -> list[tuple[Pe
         else:
             by_store.setdefault(id(store), (store, []))[1].append(unit)
     for store, in_store in by_store.values():
+        if resumed:
+            in_store, failed = await _as_listed(in_store, store)
+            outcomes += failed
         answers = {a.key: a for a in await store.delete([o for u in in_store for o in u.objects])}
         for unit in in_store:
             await store.tidy(locate(unit.uri))
@@ -108,6 +114,24 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores) -> list[tuple[Pe
             unit = next(order)
             outcomes += unit.outcomes(_outcome(unit, answers, left))
     return outcomes
+
+
+async def _as_listed(
+    units: Sequence[Claimed], store: Store
+) -> tuple[list[Claimed], list[tuple[Pending, str, Outcome]]]:
+    """The units with those of their objects that a listing of their own places names now; the others are gone already."""
+    going: list[Claimed] = []
+    failed: list[tuple[Pending, str, Outcome]] = []
+    order = iter(units)
+    async for _, found in store.listing([locate(u.uri) for u in units]):
+        unit = next(order)
+        if isinstance(found, Exception):
+            failed += unit.outcomes(Failed("listing", str(found)))
+        else:
+            here = {o.key for o in found}
+            listed = [replace(e, objects=tuple(o for o in e.objects if o.key in here)) for e in unit.entries]
+            going.append(Claimed(listed))
+    return going, failed
 
 
 def _outcome(unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[StoredObject] | Exception) -> Outcome:

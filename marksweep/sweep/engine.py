@@ -30,7 +30,7 @@ from marksweep.sweep.journal import Intended, Journal, Pending
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
 from marksweep.sweep.prepare import Prepared, Unit, prepare
-from marksweep.sweep.recover import resolve_doubt
+from marksweep.sweep.recover import resolve_doubt, vouch
 from marksweep.sweep.turns import Turns
 
 T = TypeVar("T")
@@ -85,6 +85,7 @@ class Sweep:
     async def run(self) -> None:
         """Finish what an earlier run began, then sweep the rest of the plan. Raises what stopped it, never a group."""
         try:
+            vouch(self.plan, self.journal)
             doubtful, gone = await resolve_doubt(self.catalog, self.turns, self.journal, self.mode)
             self._report(gone)
             self._batch = self.journal.next_batch()
@@ -98,6 +99,10 @@ class Sweep:
         if self.trouble:
             raise self.trouble[0]
 
+    def stop(self) -> None:
+        """Begin nothing new; :meth:`run` returns when what is in flight has ended."""
+        self.stopping = True
+
     async def _finish_claimed(self, doubtful: int) -> None:
         """Delete what earlier claims took and earlier runs did not finish deleting."""
         after, resumed = "", doubtful
@@ -105,7 +110,7 @@ class Sweep:
             after = page[-1].unit
             resumed += len(page)
             self.observer.resumed(resumed)
-            await self._destroy([p.id for p in page])
+            await self._destroy([p.id for p in page], resumed=True)
 
     async def _stream(self) -> None:
         send, receive = anyio.create_memory_object_stream[Prepared](1)
@@ -190,7 +195,7 @@ class Sweep:
         page = self.journal.pending(["marked"], most=PAGE)
         if page:
             self.observer.draining(self.options.drain.total_seconds())
-            await anyio.sleep(self.options.drain.total_seconds())
+            await self._drain(self.options.drain.total_seconds())
         while page and not self.stopping:
             by_id = {p.id: p for p in page}
             requests = [ClaimRequest(p.id, TOMBSTONE + p.uri, from_text(p.updated), p.unit) for p in page]
@@ -202,6 +207,11 @@ class Sweep:
             self._settle([(by_id[a.id], by_id[a.id].unit, r) for a in answers if (r := refusal(a)) is not None])
             await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED])
             page = self.journal.pending(["marked"], most=PAGE)
+
+    async def _drain(self, seconds: float) -> None:
+        while seconds > 0 and not self.stopping:
+            await anyio.sleep(min(1.0, seconds))
+            seconds -= 1.0
 
     async def _ask(
         self, question: Callable[[Sequence[ClaimRequest], ClaimRules, Intent], Sequence[Answer]],
@@ -221,7 +231,7 @@ class Sweep:
         finally:
             limiter.release()
 
-    async def _destroy(self, ids: Sequence[str]) -> None:
+    async def _destroy(self, ids: Sequence[str], *, resumed: bool = False) -> None:
         if not ids:
             return
         taken = self.journal.taken(ids)
@@ -229,7 +239,8 @@ class Sweep:
             self._settle([(entry, entry.unit, Deleted()) for entry in taken])
             return
         units = units_of(taken)
-        work = destroy(units, self.mode, self.rules.since, self.catalog, self.turns, self.stores, self.journal)
+        since = self.rules.since
+        work = destroy(units, self.mode, since, self.catalog, self.turns, self.stores, self.journal, resumed=resumed)
         self._report(await self._guarded(work) or [])
 
     def _settle(self, outcomes: Sequence[Journaled]) -> None:

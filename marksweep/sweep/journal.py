@@ -34,6 +34,8 @@ CREATE INDEX IF NOT EXISTS entry_state ON entry (state);
 _PENDING = "id, unit, uri, updated, batch, keys, at"
 SETTLED = ("deleted", "gone", "kept")
 """States that no later run of this plan touches again."""
+BEGUN = ("intended", "claimed", "marked", "failed")
+"""States from which a later run goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ class Journal(JournalReader):
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            (flaw,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+            if flaw != "ok":
+                raise sqlite3.DatabaseError(flaw)
             self._bind({"format": FORMAT, **binding})
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -164,6 +169,19 @@ class Journal(JournalReader):
                 f"SELECT id FROM entry WHERE id IN ({marks}) AND NOT (state = 'failed' AND batch IS NULL)", list(ids)
             ).fetchall()
         return {r[0] for r in rows}
+
+    def begun(self) -> int:
+        """How many entries have no last word: in whatever state."""
+        with self._lock:
+            return int(self._db.execute(f"SELECT count(*) FROM entry WHERE state NOT IN {SETTLED}").fetchone()[0])
+
+    def begun_among(self, ids: Sequence[str]) -> set[tuple[str, str, str, str]]:
+        """(id, unit, URI, updated) of those of *ids* that are in a state from which a run goes on."""
+        query = (
+            f"SELECT id, unit, uri, updated FROM entry WHERE state IN {BEGUN} AND id IN ({','.join('?' * len(ids))})"
+        )
+        with self._lock:
+            return set(self._db.execute(query, list(ids)).fetchall())
 
     def pending(self, states: Sequence[str], after: str = "", most: int = 1_000) -> list[Pending]:
         """Entries that a claim took and that have no last word, by unit; whole units only."""

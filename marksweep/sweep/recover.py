@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from marksweep.catalog.port import Catalog
+from marksweep.errors import GuardRefused
 from marksweep.model.outcome import AlreadyGone, Mode, Outcome
 from marksweep.model.verdict import TOMBSTONE
+from marksweep.plan.verify import VerifiedPlan
 from marksweep.sweep.journal import Journal, Pending
 from marksweep.sweep.turns import Turns
+
+PAGE = 500
+"""Units of the plan that are compared with the journal at a time."""
+
+
+def vouch(plan: VerifiedPlan, journal: Journal) -> None:
+    """Raise GuardRefused unless all that *journal* holds as begun is the plan's: it may skip work, never authorise it."""
+    begun, units = journal.begun(), plan.units()
+    while begun and (page := list(itertools.islice(units, PAGE))):
+        planned = {(e.id, unit[0].id, e.uri, e.updated) for unit in page for e in unit}
+        begun -= len(planned & journal.begun_among([id_ for id_, *_ in planned]))
+    if begun:
+        raise GuardRefused(
+            f"the journal {journal.path} holds {begun} entries as begun that are not the plan's, or in no state that there is",
+            "restore it from a backup; or move it away and run again: rows that are gone from the catalog will then "
+            "be reported as gone and their bytes left alone",
+        )
 
 
 async def resolve_doubt(
@@ -43,8 +63,7 @@ def _decide(
         journal.advance([e.id for e in batch], "claimed")
         return []
     outcomes: list[tuple[Pending, str, Outcome]] = [(e, e.unit, AlreadyGone()) for e in lost]
-    journal.settle(
-        outcomes
-    )  # first: were only the lost ones left in doubt, they would look like a claim that was committed
+    # Settled before the others are forgotten: were the lost ones alone in doubt, they would look like a committed claim.
+    journal.settle(outcomes)
     journal.abort([e.id for e in rolled_back])
     return outcomes

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from marksweep.catalog.zenml import catalog as catalog_module
+from marksweep.catalog.zenml import sqlite
 
 _MEMORY = Path("/dev/shm")
 
@@ -30,8 +31,13 @@ def fast_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def same_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read the schema once per database: nobody migrates it here, and reflection is half of a small sweep's time."""
+def quick_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the schema once per database, and do not rest between claims: that is most of a small sweep's time.
+
+    Nobody migrates the database here, and nobody waits for it.
+    """
+    monkeypatch.setattr(sqlite.Rest, "SHORTEST", 0.0)
+    monkeypatch.setattr(sqlite.Rest, "LONGEST", 0.0)
     reflect = catalog_module.reflect
     known = cache(lambda where: {})
 

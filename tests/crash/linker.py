@@ -1,6 +1,6 @@
 """A writer in its own process that links versions to steps, as ZenML does it, while something else sweeps the catalog.
 
-    python tests/crash/linker.py DATABASE IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002] [--dwell 0]
+    python tests/crash/linker.py DATABASE IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002] [--dwell 0] [--aim N]
 
 IDS is a JSON file with a list of version ids. Each turn reads a random one of them and links it to a step run, on a
 connection with foreign keys on, a busy timeout of 60 seconds and the journal mode as it is. LOG gets one JSON line for
@@ -63,14 +63,20 @@ def link(connection: sqlite3.Connection, version: str, step: str, name: str, dwe
 
 
 def turns(
-    connection: sqlite3.Connection, versions: list[str], rng: random.Random, dwell: float
+    connection: sqlite3.Connection, versions: list[str], rng: random.Random, dwell: float = 0, aim: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Link one random version after the other, for ever; each turn comes out when it is final."""
+    """Link one random version after the other; each turn comes out when it is final.
+
+    With *aim*, one of the next so many of *versions* that no turn has tried: a sweep takes them in the same order, so that
+    both meet again and again. It ends when all were tried.
+    """
     steps = [row[0] for row in connection.execute("SELECT id FROM step_run ORDER BY id")]
-    number = 0
-    while True:
-        number += 1
-        turn = {"id": rng.choice(versions), "step": rng.choice(steps), "name": f"linked_{rng.getrandbits(64):016x}"}
+    untried = list(versions)
+    while untried:
+        at = rng.randrange(min(aim or len(untried), len(untried)))
+        turn = {"id": untried[at], "step": rng.choice(steps), "name": f"linked_{rng.getrandbits(64):016x}"}
+        if aim:
+            untried.pop(at)
         wait = rng.uniform(0, 2 * dwell)
         yield turn | {"outcome": link(connection, turn["id"].replace("-", ""), turn["step"], turn["name"], wait)}
 
@@ -91,13 +97,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=0.002, help="seconds between turns, on the average")
     parser.add_argument("--dwell", type=float, default=0, help="seconds from reading to linking, on the average")
+    parser.add_argument("--aim", type=int, help="try each id once, one of the next so many")
     given = parser.parse_args()
     stop = given.log.with_name(given.log.name + ".stop")
     rng = random.Random(given.seed)
     until = time.monotonic() + given.seconds
     connection = connect(given.database)
     with given.log.open("a") as log:
-        for done, turn in enumerate(turns(connection, json.loads(given.ids.read_text()), rng, given.dwell), start=1):
+        for done, turn in enumerate(
+            turns(connection, json.loads(given.ids.read_text()), rng, given.dwell, given.aim), start=1
+        ):
             log.write(json.dumps(turn) + "\n")
             log.flush()
             if done >= given.count or time.monotonic() >= until or stop.exists():

@@ -14,12 +14,12 @@ import pytest
 
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
+from marksweep.sweep.journal_reader import journal_path
 from tests.crash.invariants import Expected, Observed, check, check_journal, observe
 from tests.crash.process import SweepCommand
-from tests.crash.world import mark, make_world, plan_path
+from tests.crash.world import make_world, mark, plan_path
 from tests.crash.writer import Writer, without_links, writing
 from tests.support.catalogs import RealCatalog
-from marksweep.sweep.journal_reader import journal_path
 
 CONTESTED = 20
 """Links that must at least have met the sweep, one way or the other."""
@@ -50,7 +50,9 @@ def test_no_committed_link_is_lost(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world", versions=1500, eventful=False)
     command = SweepCommand(world.plan_path, world.catalog.url, 3)
     kills = 0
-    with writing(world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.01, dwell=0.01) as writer:
+    with writing(
+        world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.002, dwell=0.03, aim=10
+    ) as writer:
         for _ in range(6):
             process = command.start()
             if command.wait_until_under_way(process):
@@ -70,6 +72,7 @@ def test_no_committed_link_is_lost(tmp_path: Path) -> None:
     assert kills >= 4
     assert len(expected.kept) > CONTESTED
     assert outcomes["fk_refused"] > 0, "the linker never met a claim between reading and linking"
+    assert len(expected.kept) + outcomes["fk_refused"] > 2 * CONTESTED
     assert len(expected.swept) > CONTESTED
 
 
@@ -78,7 +81,9 @@ def test_rows_alone(tmp_path: Path) -> None:
     seed = given_seed()
     world = make_world(tmp_path / "world", Mode.ONLY_METADATA, versions=700, eventful=False)
     command = SweepCommand(world.plan_path, world.catalog.url, 2)
-    with writing(world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.01, dwell=0.01) as writer:
+    with writing(
+        world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.002, dwell=0.03, aim=10
+    ) as writer:
         status, output = command.finish()
         assert status in (ExitStatus.ENTRIES_KEPT, ExitStatus.DONE), output
     expected = check_writer(world.before, world.observe(), world.expected, command, writer)
@@ -95,11 +100,12 @@ def test_on_the_schema_of_each_release(real_catalog: RealCatalog, tmp_path: Path
     _, entries = mark(folder, real_catalog.url, Mode.BOTH)
     before = observe(real_catalog.root, real_catalog.database)
     command = SweepCommand(plan_path(folder), real_catalog.url, 1)
-    with writing(real_catalog.database, entries, tmp_path, seed, pause=0.1, dwell=0.02) as writer:
+    with writing(real_catalog.database, entries, tmp_path, seed, pause=0.05, dwell=0.05, aim=5) as writer:
         status, output = command.finish()
         assert status in (ExitStatus.ENTRIES_KEPT, ExitStatus.DONE), output
     after = observe(real_catalog.root, real_catalog.database)
-    expected = check_writer(before, after, Expected(entries, Mode.BOTH), command, writer)
+    stay = real_catalog.release != "0.98.0"  # before 0.91.2 ZenML did not enforce foreign keys on SQLite
+    expected = check_writer(before, after, Expected(entries, Mode.BOTH, artifacts_stay=stay), command, writer)
     print(f"{real_catalog.release}: {dict(writer.outcomes())} turns; {len(expected.kept)} of {len(entries)} kept")
     database = sqlite3.connect(real_catalog.database)
     assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)

@@ -16,8 +16,8 @@ from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.invariants import InvariantBroken, check, check_journal, never_half
 from tests.crash.world import World, make_world
 
-pytestmark = pytest.mark.usefixtures("same_schema")
-DOUBLE_CUTS = 40
+pytestmark = pytest.mark.usefixtures("quick_catalog")
+DOUBLE_CUTS = 25
 
 SweepOnce = Callable[..., Books]
 

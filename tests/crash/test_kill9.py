@@ -25,7 +25,9 @@ def kill_often(world: World, kills: int, batch: int, seed: int) -> Killer:
     command = SweepCommand(world.plan_path, world.catalog.url, batch)
     killer = Killer(command, len(world.expected.plan), kills, random.Random(seed))
     while killer.under_way < kills:
-        assert killer.strike(), (world.folder / "sweep.log").read_text()[-3000:] or "it ended before it was killed enough"
+        assert killer.strike(), (world.folder / "sweep.log").read_text()[
+            -3000:
+        ] or "it ended before it was killed enough"
         if killer.under_way % 10 == 0:
             never_half(world.before, world.observe(), world.expected)
     left = command.books(killer.planned).not_attempted

@@ -59,11 +59,13 @@ class Writer:
 
 
 @contextmanager
-def writing(database: Path, entries: Sequence[Entry], folder: Path, seed: int, *, pause: float, dwell: float) -> Iterator[Writer]:
-    """Link random ones of *entries* in another process for as long as the block lasts."""
+def writing(
+    database: Path, entries: Sequence[Entry], folder: Path, seed: int, *, pause: float, dwell: float, aim: int
+) -> Iterator[Writer]:
+    """Link *entries* in another process, about in their order, for as long as the block lasts."""
     ids, log = folder / "ids.json", folder / "linker.jsonl"
     ids.write_text(json.dumps([e.id for e in entries]))
-    options = {"seed": seed, "count": 10**9, "seconds": 280, "pause": pause, "dwell": dwell}
+    options = {"seed": seed, "count": 10**9, "seconds": 280, "pause": pause, "dwell": dwell, "aim": aim}
     command = [sys.executable, linker.__file__, str(database), str(ids), str(log)]
     process = subprocess.Popen(command + [f"--{name}={value}" for name, value in options.items()])
     try:

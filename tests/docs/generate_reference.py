@@ -97,7 +97,7 @@ def _command(name: str, command: Any) -> list[str]:
     lines = [f"## {name}", "", _text(command.help), "", f"    {usage}", ""]
     if arguments:
         lines += ["| argument | |", "| --- | --- |"]
-        lines += [f"| `{_value(a)}` | {_text(a.help)} |" for a in arguments]
+        lines += [f"| `{_text(_value(a))}` | {_text(a.help)} |" for a in arguments]
         lines += [""]
     lines += _table(command, None)
     if any(_panel(p) in SHARED for p in command.params):

@@ -26,7 +26,7 @@ from marksweep.catalog.zenml.references import references
 from marksweep.catalog.zenml.schema import current_revision, reflect
 from marksweep.catalog.zenml.soft import Mentions
 from marksweep.catalog.zenml.stores import artifact_stores
-from marksweep.errors import CatalogNotUnderstood
+from marksweep.errors import CatalogNotUnderstood, Incomplete
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.model.version import ArtifactStore, Claim, Reference, Surveyed, Version
 
@@ -106,10 +106,20 @@ class ZenmlCatalog:
         with self._reading() as connection:
             survey.collect_references(connection, self._schema, self._mentions, self.now())
             yield from survey.survey(connection, self._schema, tags=tags)
+            self._unmoved(connection)
 
     def claims(self) -> Iterator[Sequence[Claim]]:
         with self._reading() as connection:
             yield from survey.claims(connection, self._schema)
+            self._unmoved(connection)
+
+    def _unmoved(self, connection: sa.Connection) -> None:
+        """Pages follow SQLite's row numbers: a VACUUM gives rows new ones, and some may never have been read."""
+        if sqlite.schema_cookie(connection) != self._cookie:
+            raise CatalogNotUnderstood(
+                f"the database {self._path} was migrated or vacuumed while it was read",
+                "mark again when that is over",
+            )
 
     def find(self, needle: str) -> Sequence[Version]:
         version, artifact = self._schema.table("artifact_version"), self._schema.table("artifact")
@@ -176,7 +186,7 @@ class ZenmlCatalog:
         version = self._schema.table("artifact_version")
         row_ids = {known.row_id(i): i for i in ids}
         found: dict[str, str] = {}
-        with self._writing() as connection:
+        with self._locking() as connection:
             ordered = sorted(row_ids)
             for start in range(0, len(ordered), 500):
                 page = ordered[start : start + 500]
@@ -216,18 +226,33 @@ class ZenmlCatalog:
                 raise
 
     @contextmanager
+    def _locking(self) -> Iterator[sa.Connection]:
+        """A transaction that writes nothing: an error at its end leaves no doubt about the catalog, but ends the run."""
+        try:
+            with self._writing() as connection:
+                yield connection
+        except InDoubt as doubt:
+            raise Incomplete(
+                f"the catalog failed while rows were looked up ({doubt})", "run the same sweep again: it resumes"
+            ) from None
+
+    @contextmanager
     def _claiming(self) -> Iterator[Claimer]:
         """A transaction in which nobody else writes and the schema is the one that was understood."""
         with self._reading() as connection:
             self._mentions.refresh(connection, self.now())
-        with self._writing() as connection:
-            if (
-                sqlite.schema_cookie(connection) != self._cookie
-                or current_revision(connection) != self._schema.revision
-            ):
-                raise CatalogNotUnderstood(
-                    "the catalog's schema changed while the sweep was running: somebody migrated it",
-                    "make a new plan with a marksweep that knows the new release",
-                )
-            self._mentions.refresh(connection, self.now())
-            yield Claimer(connection, self._schema, self._mentions)
+        try:
+            with self._writing() as connection:
+                if (
+                    sqlite.schema_cookie(connection) != self._cookie
+                    or current_revision(connection) != self._schema.revision
+                ):
+                    raise CatalogNotUnderstood(
+                        "the catalog's schema changed while the sweep was running: somebody migrated it",
+                        "make a new plan with a marksweep that knows the new release",
+                    )
+                self._mentions.refresh(connection, self.now())
+                yield Claimer(connection, self._schema, self._mentions)
+        except BaseException:
+            self._mentions = Mentions(self._schema)  # a rollback takes back what was noted inside: read it all again
+            raise

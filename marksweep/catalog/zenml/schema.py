@@ -170,7 +170,8 @@ def _guard(columns: dict[str, set[str]], keys: ForeignKeys, where: str) -> None:
             f"{table}.{column}, a column named after artifact versions"
             for table, has in columns.items()
             for column in has
-            if "artifact_version" in column.lower() and (table, column) not in known.VERSION_COLUMNS | known.HARMLESS_FLAGS
+            if "artifact_version" in column.lower()
+            and (table, column) not in known.VERSION_COLUMNS | known.HARMLESS_FLAGS
         ),
         *(
             f"{table}, a table of resources (resource_id and resource_type)"
@@ -191,7 +192,7 @@ def _unknown_keys(keys: ForeignKeys) -> Iterable[str]:
         "artifact_version": {*known.REFERENCES, known.VISUALIZATION},
         "artifact_visualization": {known.CURATED},
         "artifact": {known.VERSION_OF_ARTIFACT},
-        **dict.fromkeys((known.MODEL_LINKS, "tag_resource", "run_metadata_resource"), set[tuple[str, str]]()),
+        **{table: set[tuple[str, str]]() for table in (known.MODEL_LINKS, "tag_resource", "run_metadata_resource")},
     }
     for key, referred in keys.items():
         table = referred.lower()  # SQLite finds a table whatever the case of its name

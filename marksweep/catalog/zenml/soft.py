@@ -7,6 +7,7 @@ ZenML's own rule, ``_snapshot_is_referenced`` in ``zen_stores/sql_zen_store.py``
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from marksweep.catalog.zenml import known
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.errors import CatalogNotUnderstood
-from marksweep.model.policy import CLOCK_SKEW
+from marksweep.model.policy import CLOCK_SKEW, SNAPSHOT_SETTLES
 from marksweep.model.version import ReferenceKind
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
@@ -44,10 +45,14 @@ NAMED = sa.Table(
     sa.Column("name", sa.String(255), primary_key=True),
     sa.Column("holder", sa.String(16), primary_key=True),
     sa.Column("holder_id", sa.CHAR(32), primary_key=True),
+    sa.Column("digest", sa.CHAR(64), primary_key=True),
     sa.Column("labels", sa.Text),
     prefixes=["TEMPORARY"],
 )
-"""Temporary: strings that a lazy loader may take for an artifact's name, with the strings that may be its version."""
+"""Temporary: strings that a lazy loader may take for an artifact's name, with the strings that may be its version.
+
+One holder has many texts (a snapshot's steps), each with labels of its own: the digest of the labels tells them apart.
+"""
 
 
 @dataclass(slots=True)
@@ -101,31 +106,47 @@ class Mentions:
                 for holder, holder_id in holders:
                     _insert(connection, found, holder, str(holder_id), ReferenceKind.CONFIGURATION)
             if _HAS_NAMES.search(text):
-                labels = sorted(_strings(text))
-                for name in labels:
-                    for holder, holder_id in holders:
-                        connection.execute(
-                            sa.insert(NAMED).prefix_with("OR REPLACE"),
-                            {"name": name, "holder": holder, "holder_id": str(holder_id), "labels": "\n".join(labels)},
-                        )
+                names = sorted(_strings(text))
+                labels = "\n".join(names)
+                digest = hashlib.sha256(labels.encode("utf-8", "surrogateescape")).hexdigest()
+                rows = [
+                    {"name": name, "holder": holder, "holder_id": str(holder_id), "digest": digest, "labels": labels}
+                    for name in names
+                    for holder, holder_id in holders
+                ]
+                if rows:
+                    connection.execute(sa.insert(NAMED).prefix_with("OR IGNORE"), rows)
 
     def _resolve_names(self, connection: sa.Connection) -> None:
         """A name means its newest version when the step starts, or the version whose label stands beside it."""
-        version, artifact = self.schema.table("artifact_version"), self.schema.table("artifact")
+        artifact = self.schema.table("artifact")
         named = connection.execute(
-            sa.select(NAMED, artifact.c.id).join(artifact, artifact.c.name == NAMED.c.name)
+            sa.select(NAMED.c.holder, NAMED.c.holder_id, NAMED.c.labels, artifact.c.id).join(
+                artifact, artifact.c.name == NAMED.c.name
+            )
         ).fetchall()
         connection.execute(sa.delete(MENTION).where(MENTION.c.kind == ReferenceKind.LAZY_LOADER.value))
-        for _, holder, holder_id, labels, artifact_id in named:
-            rows = connection.execute(
-                sa.select(version.c.id, version.c.version)
-                .where(version.c.artifact_id == artifact_id)
-                .order_by(version.c.created.desc())
-            ).fetchall()
+        versions: dict[str, list[tuple[str, str, bool]]] = {}
+        for holder, holder_id, labels, artifact_id in named:
+            if artifact_id not in versions:
+                versions[artifact_id] = self._versions(connection, artifact_id)
             wanted = set(labels.split("\n"))
-            for index, (version_id, label) in enumerate(rows):
-                if index == 0 or str(label) in wanted:
+            for version_id, label, newest in versions[artifact_id]:
+                if newest or label in wanted:
                     _insert(connection, version_id, holder, holder_id, ReferenceKind.LAZY_LOADER)
+
+    def _versions(self, connection: sa.Connection, artifact_id: str) -> list[tuple[str, str, bool]]:
+        """(row id, label, whether it is the newest) of an artifact's versions. Of a tie all are newest, and each
+        workspace (which shared artifacts before 0.80) has a newest of its own."""
+        version = self.schema.table("artifact_version")
+        scope = self.schema.project_column
+        rows = connection.execute(
+            sa.select(version.c.id, version.c.version, version.c.created, scope[0] if scope else sa.literal(""))
+            .where(version.c.artifact_id == artifact_id)
+            .order_by(version.c.created.desc())
+        ).fetchall()
+        newest: dict[object, object] = {}
+        return [(str(i), str(label), newest.setdefault(where, at) == at) for i, label, at, where in rows]
 
     def live(
         self, connection: sa.Connection, among: sa.Select[Any] | None = None
@@ -150,11 +171,13 @@ class Mentions:
         table = self.schema.snapshots
         if table is None or not ids:
             return set()
-        marks = [table.c[c] for c in ("name", "schedule_id", "template_id") if c in table.c]
+        marks: list[sa.ColumnElement[bool]] = [
+            table.c[c].is_not(None) for c in ("name", "schedule_id", "template_id") if c in table.c
+        ]
+        if self.scanned_at is not None and "created" in table.c:
+            marks.append(table.c.created >= (self.scanned_at - SNAPSHOT_SETTLES).replace(tzinfo=None))
         live = _among(
-            connection,
-            ids,
-            lambda page: sa.select(table.c.id).where(table.c.id.in_(page), sa.or_(*(m.is_not(None) for m in marks))),
+            connection, ids, lambda page: sa.select(table.c.id).where(table.c.id.in_(page), sa.or_(sa.false(), *marks))
         )
         pointers: list[sa.ColumnElement[str]] = list(self.schema.snapshot_pointers)
         if "source_snapshot_id" in table.c:

@@ -104,7 +104,7 @@ def one_writer(connection: sa.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        _roll_back_quietly(connection)
         raise
     try:
         connection.exec_driver_sql("COMMIT")
@@ -136,7 +136,7 @@ class Rest:
 
 
 def _roll_back_quietly(connection: sa.Connection) -> None:
-    """After a failed COMMIT the transaction may or may not be open; either way none may stay open."""
+    """After a failed statement the transaction may or may not be open (a full disk ends it); none may stay open."""
     if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         connection.exec_driver_sql("ROLLBACK")
 

@@ -22,7 +22,8 @@ ROOT = "s3://bucket/root/k"
 def ranked(*facts: tuple[str, timedelta, int | None]) -> list[Version]:
     """Versions of one artifact: id, how long after OLD, number."""
     return [
-        version(id_, f"{ROOT}/{id_}", artifact_id="A", created=OLD + after, number=number) for id_, after, number in facts
+        version(id_, f"{ROOT}/{id_}", artifact_id="A", created=OLD + after, number=number)
+        for id_, after, number in facts
     ]
 
 
@@ -44,7 +45,9 @@ SECOND = timedelta(seconds=1)
         (1, ranked(("a", SECOND + timedelta(microseconds=1), 1), ("b", SECOND, 1)), {"b"}),
     ],
 )
-def test_keep_latest_ranks_by_created_then_number_then_id(count: int, versions: list[Version], planned: set[str]) -> None:
+def test_keep_latest_ranks_by_created_then_number_then_id(
+    count: int, versions: list[Version], planned: set[str]
+) -> None:
     """Within one artifact; zero keeps none."""
     found = examined(versions, keep_latest=count)
     assert found.ids == planned

@@ -140,9 +140,7 @@ def test_orphans_that_meet_only_through_a_link_are_kept(tmp_path: Path) -> None:
     """The plan's own keys could not show that they share bytes."""
     (tmp_path / "store" / "x" / "real").mkdir(parents=True)
     (tmp_path / "store" / "x" / "link").symlink_to("real")
-    found = local(
-        tmp_path, version("a", f"{tmp_path}/store/x/link"), version("b", f"{tmp_path}/store/x/real"), live=[]
-    )
+    found = local(tmp_path, version("a", f"{tmp_path}/store/x/link"), version("b", f"{tmp_path}/store/x/real"), live=[])
     assert (found.ids, found.kept) == (set(), {"claimed": 2})
 
 
@@ -210,7 +208,8 @@ def test_no_planned_place_overlaps_a_kept_one(cast: list[tuple[str, str, bool, s
     found = examined(
         versions,
         live,
-        [Claim(u, f"a visualization of version {i}", i) for i, u in shown.items()] + [Claim(u, "a log") for u in places],
+        [Claim(u, f"a visualization of version {i}", i) for i, u in shown.items()]
+        + [Claim(u, "a log") for u in places],
     )
     alone = {v.id for v in versions if found.examined.judge.verdict(_surveyed(v, live)) is None}
     expected = _brute_force(versions, alone, shown, places)

@@ -27,7 +27,9 @@ def test_a_duration_is_a_number_and_a_unit(text: str, expected: timedelta) -> No
     assert duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["30", "", "d", "-1d", "1.5d", "1d2h", "1y", "1M1", "٣٠", "inf", "40000d", "9" * 400 + "d"])
+@pytest.mark.parametrize(
+    "text", ["30", "", "d", "-1d", "1.5d", "1d2h", "1y", "1M1", "٣٠", "inf", "40000d", "9" * 400 + "d"]
+)
 def test_anything_else_is_no_duration(text: str) -> None:
     """A bare ``30`` could be days or seconds; nobody guesses."""
     with pytest.raises(ValueError):

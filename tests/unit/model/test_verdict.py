@@ -211,7 +211,10 @@ def test_filters() -> None:
 def test_pins_and_exclusions_that_match_nothing_are_named() -> None:
     """A typing error there would delete what somebody meant to keep. A match on a version kept anyway is a match."""
     by = judge(
-        pins=("name-used", "typo"), exclude_artifacts=("name-u*", "typ*"), exclude_tags=("gold", "tpyo"), artifacts=("no",)
+        pins=("name-used", "typo"),
+        exclude_artifacts=("name-u*", "typ*"),
+        exclude_tags=("gold", "tpyo"),
+        artifacts=("no",),
     )
     used = version("used", GOOD, tags=frozenset({"gold"}))
     by.verdict(Surveyed(used, frozenset({ReferenceKind.STEP_INPUT})))
@@ -260,6 +263,8 @@ def test_the_first_rule_that_keeps_is_the_verdict() -> None:
 
 def test_an_answer_shows_the_age_in_words() -> None:
     """Without microseconds."""
-    answer = judge().verdict(Surveyed(version("v", GOOD, created=NOW - timedelta(hours=3, microseconds=7)), frozenset()))
+    answer = judge().verdict(
+        Surveyed(version("v", GOOD, created=NOW - timedelta(hours=3, microseconds=7)), frozenset())
+    )
     assert answer is not None
     assert "3:00:00 old" in answer.detail

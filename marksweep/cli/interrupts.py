@@ -1,0 +1,80 @@
+"""Stopping on Ctrl-C (or SIGTERM) without tearing anything: ask the work to stop, and let worker threads finish.
+
+The event loop's own reaction would cancel the main task at once and leave worker threads behind, inside a claim or a delete,
+while their database and folder handles are closed under them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+
+from marksweep.errors import ExitStatus, Interrupted
+from marksweep.mark.observer import MarkObserver
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """Whether a person asked to stop, and what to do when it happens."""
+
+    requested: bool = False
+
+    async def run(self, work: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = None) -> None:
+        """Run *work*. The first signal calls *stop*; the second ends the process at once, as a kill would (which is safe)."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, stop)
+            try:
+                await work()
+            except Exception as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _watch(self, stop: Callable[[], None] | None) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                if self.requested:
+                    sys.stderr.write("\nstopped at once\n")
+                    os._exit(int(ExitStatus.INTERRUPTED))
+                self.requested = True
+                sys.stderr.write("\nstopping: what is in flight is finished first (press Ctrl-C again to stop at once)\n")
+                if stop is not None:
+                    stop()
+
+
+@dataclass(slots=True)
+class StoppableMark:
+    """An observer of a mark that ends it, from inside, once a person asked to stop."""
+
+    watching: MarkObserver
+    interrupt: Interrupt
+
+    def _check(self) -> None:
+        if self.interrupt.requested:
+            raise Interrupted("the mark was interrupted; no plan was written", "run the same command again")
+
+    def surveyed(self, versions: int) -> None:
+        self._check()
+        self.watching.surveyed(versions)
+
+    def comparing(self) -> None:
+        self._check()
+        self.watching.comparing()
+
+    def sizing(self, entries: int) -> None:
+        self._check()
+        self.watching.sizing(entries)
+
+    def sized(self, entries: int, bytes_: int) -> None:
+        self._check()
+        self.watching.sized(entries, bytes_)
+
+    def warn(self, message: str) -> None:
+        self.watching.warn(message)

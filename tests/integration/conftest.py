@@ -1,0 +1,60 @@
+"""Fixtures of the integration tests: a user at the command line, real catalogs, and S3 as moto's server speaks it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import s3_server
+from tests.support.catalogs import RealCatalog, unpacked
+from tests.support.cli import Cli
+
+__all__ = ["s3_server"]
+
+
+_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A new folder in memory where there is such a place: these tests sweep often, and each sweep syncs."""
+    if not _MEMORY.is_dir():
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="marksweep-", dir=_MEMORY))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A user in a home of their own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Cli(home)
+
+
+@pytest.fixture
+def newest(tmp_path: Path) -> RealCatalog:
+    """The catalog of the newest release."""
+    return unpacked("0.98.0", tmp_path)
+
+
+@pytest.fixture
+def plan(cli: Cli, newest: RealCatalog, tmp_path: Path) -> Path:
+    """A plan of everything that is orphaned in the newest catalog."""
+    path = tmp_path / "plan.json"
+    cli.done("mark", "--catalog", newest.url, "--no-grace", "--quiet", "--out", path)
+    return path
+
+
+@pytest.fixture
+def snapshot(newest: RealCatalog) -> Callable[[], dict[str, str]]:
+    """The digests of all files of the newest catalog, its database included, each time it is called."""
+    return newest.file_digests

@@ -1,0 +1,98 @@
+"""Ctrl-C: the sweep and the mark end in good order, say so, and go on when they are run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.bench.generate import small
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a generated catalog and its files, and a plan of what is orphaned in it."""
+    small(tmp_path / "cat", 400, with_files=True)
+    assert run(tmp_path, "mark", "--no-grace", "--max-share", "100", "--out", "plan.json").wait() == 0
+    return tmp_path
+
+
+def run(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """marksweep in a process of its own, its output in files."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MARKSWEEP_"))}
+    environ |= {"ZENML_CONFIG_PATH": str(home / "cat" / "cfg"), "MARKSWEEP_CONFIG_DIR": str(home / "config"), "CI": ""}
+    with (home / "out").open("wb") as out, (home / "err").open("wb") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "marksweep", *arguments], cwd=home, env=environ, stdout=out, stderr=err
+        )
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_sweep_in_good_order(home: Path, how: signal.Signals) -> None:
+    """One signal: what is in flight is finished, the exit status is 130, and the next run does the rest."""
+    sweep = run(home, "sweep", "plan.json", "--yes", "--batch-size", "3")
+    wait_for(home / "plan.json.journal")
+    time.sleep(0.5)
+    sweep.send_signal(how)
+    assert sweep.wait(timeout=30) == 130
+    said = (home / "err").read_text()
+    assert "error[interrupted]" in said
+    assert "it resumes" in said
+    assert run(home, "status", "plan.json", "--json").wait() == 0
+    books = json.loads((home / "out").read_text())["books"]
+    assert books["in_doubt"] == 0
+    assert 0 < books["not_attempted"] < books["planned"]
+    assert run(home, "sweep", "plan.json", "--yes", "--json").wait() == 0
+    books = json.loads((home / "out").read_text())["books"]
+    assert books["deleted"] == books["planned"]
+
+
+def test_a_second_signal_ends_a_sweep_at_once_and_loses_nothing(home: Path) -> None:
+    """Two signals are a kill: the journal knows what was begun, and the next run does the rest."""
+    sweep = run(home, "sweep", "plan.json", "--yes", "--batch-size", "3")
+    wait_for(home / "plan.json.journal")
+    time.sleep(0.5)
+    for _ in range(2):
+        sweep.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert sweep.wait(timeout=30) == 130
+    assert run(home, "sweep", "plan.json", "--yes", "--json").wait() == 0
+    books = json.loads((home / "out").read_text())["books"]
+    assert books["deleted"] == books["planned"]
+
+
+def test_a_signal_ends_a_mark_and_leaves_no_plan(tmp_path: Path) -> None:
+    """An interrupted mark writes no plan, exits with 130, and leaves no scratch files."""
+    small(tmp_path / "cat", 20_000, with_files=False)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    os.environ["TMPDIR"], before = str(scratch), os.environ.get("TMPDIR")
+    try:
+        mark = run(tmp_path, "mark", "--no-grace", "--max-share", "100", "--no-size", "--out", "plan.json")
+        deadline = time.monotonic() + 60
+        while not list(scratch.glob("marksweep-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.3)
+        mark.send_signal(signal.SIGINT)
+        assert mark.wait(timeout=30) == 130
+    finally:
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
+    assert "no plan was written" in (tmp_path / "err").read_text()
+    assert not (tmp_path / "plan.json").exists()
+    assert not list(scratch.glob("marksweep-*"))
