@@ -12,9 +12,10 @@ from pathlib import Path
 
 from platformdirs import user_config_path
 
-from marksweep.errors import UsageError
+from marksweep.errors import SignatureRefused, UsageError
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.keys import SIGNING_KEY_VARIABLE, SigningKey, create_key, key_from_environment, load_key
+from marksweep.plan.publickey import PublicKey
 
 CONFIG_VARIABLE = "MARKSWEEP_CONFIG_DIR"
 TRUST_VARIABLE = "MARKSWEEP_TRUST"
@@ -75,16 +76,40 @@ def signing(path: Path | None, tell: Callable[[str], None]) -> Signing:
     return Signing(key, str(own))
 
 
-def create_own_key(path: Path) -> SigningKey:
-    """Make a key at *path*, and trust it in this user's trust file."""
-    key = create_key(path, principal())
-    add_trust(trust_line(principal(), key))
+def create_own_key(path: Path, name: str | None = None) -> SigningKey:
+    """Make a key at *path*, and trust it in this user's trust file as *name*, or as this account."""
+    name = principal() if name is None else name
+    key = create_key(path, name)
+    add_trust(trust_line(name, key))
     return key
+
+
+def checked_name(name: str) -> str:
+    """*name*, if it can name one person in a trust file; raise UsageError otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9._@+-]+", name):
+        raise UsageError(
+            f"{name!r} cannot name a person in a trust file",
+            "use letters, digits and . _ @ + - only: alice@example.org",
+        )
+    return name
+
+
+def trusted_key(line: str) -> PublicKey:
+    """The key that *line* trusts; raise UsageError unless it is exactly one line with one key."""
+    remedy = "give a line such as `alice@example.org ssh-ed25519 AAAA…`, or a .pub file with --as alice@example.org"
+    try:
+        found = Trust.of([line], "the new line")
+    except SignatureRefused as refused:
+        raise UsageError(refused.fact, remedy) from None
+    if len(found.lines) != 1 or len(line.splitlines()) != 1:
+        why = "; ".join(found.ignored) or "it is not one line of an allowed_signers file"
+        raise UsageError(f"that line would trust nobody: {why}", remedy)
+    return found.lines[0].key
 
 
 def add_trust(line: str) -> Path:
     """Append *line*, checked, to this user's trust file; return where that is."""
-    Trust.of([line], "the new line")
+    trusted_key(line)
     path = trust_path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -44,7 +44,9 @@ class Interrupt:
                     sys.stderr.write("\nstopped at once\n")
                     os._exit(int(ExitStatus.INTERRUPTED))
                 self.requested = True
-                sys.stderr.write("\nstopping: what is in flight is finished first (press Ctrl-C again to stop at once)\n")
+                sys.stderr.write(
+                    "\nstopping: what is in flight is finished first (press Ctrl-C again to stop at once)\n"
+                )
                 if stop is not None:
                     stop()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marksweep.cli import options as opt
-from marksweep.errors import ExitStatus
+from marksweep.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from marksweep.report.documents import Document
@@ -89,7 +89,12 @@ def approve(
     def work() -> tuple[Document, ExitStatus]:
         with verify_plan(plan, trusted(trust), utc_now()) as verified:
             signer = signing(key, screen.tell).key
-            path = write_approval(verified, signer, name or principal())
+            if signer.public.blob == verified.key.blob:
+                raise UsageError(
+                    f"the key {signer.fingerprint} made this plan, and whoever made a plan never counts as its approver",
+                    "ask somebody else to approve it, or give another key with --key",
+                )
+            path = write_approval(verified, signer, principal() if name is None else name)
             return (
                 ApproveResult(
                     path=str(plan), digest=verified.digest, approval=str(path), fingerprint=signer.fingerprint

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from marksweep.catalog.port import Catalog
-from marksweep.errors import UsageError
+from marksweep.errors import StoreRefused, UsageError
 from marksweep.model.uri import claims
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import StoreOpener
@@ -55,7 +55,13 @@ class StoreAdapters:
 
     def open(self, store: ArtifactStore) -> StoreOpener:
         if store.flavor == "s3":
-            from marksweep.store import s3
+            try:
+                from marksweep.store import s3
+            except ModuleNotFoundError as missing:
+                raise StoreRefused(
+                    f"store {store.name!r} is on S3, and {missing.name} is not installed",
+                    "install it: pip install 'marksweep[s3]'",
+                ) from None
 
             return s3.open_store(store, {**self._options.get("*", {}), **self._options.get(store.name, {})})
         from marksweep.store import local

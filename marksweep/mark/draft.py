@@ -33,7 +33,7 @@ def check_caps(worksheet: Worksheet, policy: Policy) -> None:
         held = "an unknown number of" if bytes_ is None else str(bytes_)
         raise GuardRefused(
             f"the plan would hold {held} bytes, and --max-bytes allows {policy.max_bytes}",
-            "narrow the filters, raise --max-bytes, or leave out --no-size so that bytes are counted",
+            "narrow the filters, raise --max-bytes, or leave out --no-size (and --only-metadata, which counts no bytes)",
         )
     share = policy.max_share
     if share is None and worksheet.versions > SHARE_APPLIES_ABOVE:

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marksweep.catalog.port import Catalog
+from marksweep.errors import PlanMalformed
 from marksweep.mark.observer import MarkObserver
 from marksweep.mark.overlap import components
 from marksweep.mark.worksheet import Worksheet
-from marksweep.model.entry import EntryReason
+from marksweep.model.entry import MAX_INTEGER, Entry, EntryReason, fingerprint
+from marksweep.model.instant import to_text
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
 from marksweep.model.uri import locate
 from marksweep.model.verdict import Circumstances, Judge, KeptReason
-from marksweep.model.version import Surveyed
+from marksweep.model.version import Surveyed, Version
+from marksweep.plan.document import encode_entry
 from marksweep.store.port import Stores
 
 
@@ -60,6 +63,8 @@ def examine(
     claimed_by = _compare(worksheet)
     for name in judge.unmatched():
         observer.warn(f"{name!r} is to be kept out of the plan, but matches no version: check its spelling")
+    for message in judge.unmet():
+        observer.warn(f"{message}: check its spelling")
     return Examined(judge, claimed_by)
 
 
@@ -73,8 +78,36 @@ def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, wor
     if verdict is not None:
         worksheet.kept[verdict.rule] += 1
         return
+    if not _fits(version):
+        worksheet.kept[KeptReason.UNSAFE_URI] += 1
+        return
     reason: EntryReason = "model_links_ignored" if surveyed.references else "unreferenced"
     worksheet.add_orphan(version, locate(version.uri).key, reason)
+
+
+def _fits(version: Version) -> bool:
+    """Whether a plan can hold the version, whatever its sizes turn out to be: names and URIs have a limit there."""
+    created, updated = to_text(version.created), to_text(version.updated)
+    try:
+        encode_entry(
+            Entry(
+                id=version.id,
+                artifact=version.artifact,
+                version=version.version,
+                project=version.project,
+                uri=version.uri,
+                objects=MAX_INTEGER,
+                bytes=MAX_INTEGER,
+                fingerprint=fingerprint(()),
+                created=created,
+                updated=updated,
+                reason="model_links_ignored",
+                shares=version.id,
+            )
+        )
+    except PlanMalformed:
+        return False
+    return True
 
 
 def _compare(worksheet: Worksheet) -> dict[str, str]:

@@ -72,6 +72,7 @@ class Judge:
     policy: Policy
     circumstances: Circumstances
     matched: set[str] = field(default_factory=set)
+    projects: set[str] = field(default_factory=set)
 
     def verdict(self, surveyed: Surveyed) -> Answer | None:
         """The first answer that keeps the version, or None when no rule here does."""
@@ -86,6 +87,7 @@ class Judge:
 
     def _remember(self, version: Version) -> None:
         """Note which pins and exclusions match, also those of versions that another rule keeps first."""
+        self.projects.add(version.project)
         self.matched.update(pin for pin in self.policy.pins if _pin_matches(pin, version))
         self.matched.update(p for p in self.policy.exclude_artifacts if fnmatchcase(version.artifact, p))
         self.matched.update(p for p in self.policy.exclude_tags for tag in version.tags if fnmatchcase(tag, p))
@@ -94,6 +96,14 @@ class Judge:
         """Pins and exclusions that matched no version: likely a typing error that would have kept something."""
         wanted = (*self.policy.pins, *self.policy.exclude_artifacts, *self.policy.exclude_tags)
         return tuple(w for w in wanted if w not in self.matched)
+
+    def unmet(self) -> tuple[str, ...]:
+        """Values of ``--project`` and ``--store`` that the catalog does not have: the plan lacks what they were to hold."""
+        stores = {name for store in self.circumstances.stores.values() for name in (store.name, store.id)}
+        return (
+            *(f"--project {name!r}: no version is in it" for name in self.policy.projects if name not in self.projects),
+            *(f"--store {name!r}: there is no such store" for name in self.policy.stores if name not in stores),
+        )
 
     def _referenced(self, surveyed: Surveyed) -> str | None:
         kinds = surveyed.references

@@ -169,7 +169,7 @@ def _check_trust(file: PlanFile, key: PublicKey, trust: Trust, now: datetime) ->
     if not names:
         why = trust.refusals(key, PLAN_NAMESPACE, now) or (f"{trust.source} has no line with that key", *trust.ignored)
         fact = f"{file.path} is signed by the key {key.fingerprint}, which is not trusted: {'; '.join(why)}"
-        remedy = f"if you know whose key that is, run `marksweep keys trust` with it: {key.line}"
+        remedy = f"if you know whose key that is, run `marksweep keys trust 'NAME {key.line}'` with their name"
         raise SignatureRefused(fact, remedy)
     return PlanSigner(min(names, key=lambda name: (not is_literal(name), name)), key.fingerprint)
 

@@ -29,7 +29,7 @@ from marksweep.sweep.destroy import destroy, units_of
 from marksweep.sweep.journal import Intended, Journal, Pending
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
-from marksweep.sweep.prepare import Prepared, Unit, prepare
+from marksweep.sweep.prepare import Prepared, Unit, changed, or_gone, prepare
 from marksweep.sweep.recover import resolve_doubt, vouch
 from marksweep.sweep.turns import Turns
 
@@ -149,6 +149,8 @@ class Sweep:
 
     async def _claim(self, prepared: Prepared) -> list[str]:
         """Claim the units that are ready; journal the outcome of all others. Return the ids whose bytes may go now."""
+        if ids := changed(prepared.settled):
+            prepared.settled = or_gone(prepared.settled, await self.turns(self.catalog.references, ids))
         self._settle(prepared.settled)
         if self.stopping or not prepared.ready:
             return []

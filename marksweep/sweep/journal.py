@@ -6,16 +6,16 @@ transaction. The journal is bound to the plan's digest and the catalog's identit
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import orjson
 
-from marksweep.errors import GuardRefused
+from marksweep.errors import GuardRefused, Incomplete
 from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text, to_text
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Outcome
@@ -76,13 +76,9 @@ class Journal(JournalReader):
             if flaw != "ok":
                 raise sqlite3.DatabaseError(flaw)
             self._bind({"format": FORMAT, **binding})
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             self._db.close()
-            raise GuardRefused(
-                f"the journal {path} cannot be used: {error}",
-                "restore it from a backup; or move it away and run again: rows that are gone from the catalog will then "
-                "be reported as gone and their bytes left alone",
-            ) from None
+            raise _unusable(path, error) from None
         except BaseException:
             self._db.close()
             raise
@@ -99,16 +95,38 @@ class Journal(JournalReader):
             db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", list(binding.items()))
             db.execute("INSERT OR IGNORE INTO meta VALUES ('started', ?)", (to_text(self._clock()),))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    if self._db.in_transaction:  # a full disk may have rolled back already
+                        self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                raise Incomplete(
+                    f"the journal {self.path} cannot be written to: {error}",
+                    "make room or mend the disk, and run the same sweep again: it resumes",
+                ) from None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
             try:
                 yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+            except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: keys or times that cannot be decoded
+                raise _unusable(self.path, error) from None
+
+    def close(self) -> None:
+        """Close the journal, leaving one file: its write-ahead log goes in, unless somebody is reading it right now."""
+        with self._lock, contextlib.suppress(sqlite3.DatabaseError):
+            self._db.execute("PRAGMA busy_timeout = 0")
+            self._db.execute("PRAGMA journal_mode = DELETE")
+        super().close()
 
     def intend(self, batch: int, intended: Iterable[Intended]) -> None:
         """Before a claim commits: what is about to happen, durably."""
@@ -164,57 +182,65 @@ class Journal(JournalReader):
         if not ids:
             return set()
         marks = ",".join("?" * len(ids))
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 f"SELECT id FROM entry WHERE id IN ({marks}) AND NOT (state = 'failed' AND batch IS NULL)", list(ids)
             ).fetchall()
         return {r[0] for r in rows}
 
     def begun(self) -> int:
         """How many entries have no last word: in whatever state."""
-        with self._lock:
-            return int(self._db.execute(f"SELECT count(*) FROM entry WHERE state NOT IN {SETTLED}").fetchone()[0])
+        with self._reading() as db:
+            return int(db.execute(f"SELECT count(*) FROM entry WHERE state NOT IN {SETTLED}").fetchone()[0])
 
     def begun_among(self, ids: Sequence[str]) -> set[tuple[str, str, str, str]]:
         """(id, unit, URI, updated) of those of *ids* that are in a state from which a run goes on."""
         query = (
             f"SELECT id, unit, uri, updated FROM entry WHERE state IN {BEGUN} AND id IN ({','.join('?' * len(ids))})"
         )
-        with self._lock:
-            return set(self._db.execute(query, list(ids)).fetchall())
+        with self._reading() as db:
+            return set(db.execute(query, list(ids)).fetchall())
 
     def pending(self, states: Sequence[str], after: str = "", most: int = 1_000) -> list[Pending]:
         """Entries that a claim took and that have no last word, by unit; whole units only."""
         marks = ",".join("?" * len(states))
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 f"SELECT {_PENDING} FROM entry WHERE batch IS NOT NULL AND unit IN (SELECT DISTINCT unit"
                 f" FROM entry WHERE state IN ({marks}) AND batch IS NOT NULL AND unit > ? ORDER BY unit LIMIT ?)"
                 f" AND state IN ({marks}) ORDER BY unit, id",
                 [*states, after, most, *states],
             ).fetchall()
-        return [_pending(row) for row in rows]
+            return [_pending(row) for row in rows]
 
     def taken(self, ids: Sequence[str]) -> list[Pending]:
         """The entries *ids* as their claim's intent has them."""
         marks = ",".join("?" * len(ids))
         query = f"SELECT {_PENDING} FROM entry WHERE id IN ({marks}) AND batch IS NOT NULL ORDER BY unit, id"
-        with self._lock:
-            return [_pending(row) for row in self._db.execute(query, list(ids)).fetchall()]
+        with self._reading() as db:
+            return [_pending(row) for row in db.execute(query, list(ids)).fetchall()]
 
     def in_doubt(self) -> list[Pending]:
         """The entries of the oldest claim that has an intent and no outcome; empty when there is none."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 f"SELECT {_PENDING} FROM entry WHERE state = 'intended' AND batch ="
                 " (SELECT min(batch) FROM entry WHERE state = 'intended') ORDER BY unit, id"
             ).fetchall()
-        return [_pending(row) for row in rows]
+            return [_pending(row) for row in rows]
 
     def next_batch(self) -> int:
         """A number for the next claim, greater than any before."""
-        with self._lock:
-            return int(self._db.execute("SELECT coalesce(max(batch), 0) + 1 FROM entry").fetchone()[0])
+        with self._reading() as db:
+            return int(db.execute("SELECT coalesce(max(batch), 0) + 1 FROM entry").fetchone()[0])
+
+
+def _unusable(path: Path, error: Exception) -> GuardRefused:
+    return GuardRefused(
+        f"the journal {path} cannot be used: {error}",
+        "restore it from a backup; or move it away and run again: rows that are gone from the catalog will then "
+        "be reported as gone and their bytes left alone",
+    )
 
 
 def _columns(outcome: Outcome) -> tuple[str, int, int, int, str | None, str | None]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from marksweep.catalog.port import ClaimRequest
 from marksweep.model.entry import Entry, fingerprint
 from marksweep.model.instant import from_text
-from marksweep.model.outcome import Failed, Kept, KeptBecause, Outcome
+from marksweep.model.outcome import AlreadyGone, Failed, Kept, KeptBecause, Outcome
 from marksweep.model.store import StoredObject
 from marksweep.model.uri import Location, locate
 from marksweep.store.port import Store
@@ -81,6 +81,19 @@ async def prepare(batch: Iterable[Unit], stores: OpenStores | None) -> Prepared:
         async for _, found in store.listing([unit.location for unit in units]):
             _compare(next(order), found, store, prepared)
     return prepared
+
+
+def changed(settled: Iterable[tuple[Entry, str, Outcome]]) -> list[str]:
+    """The ids of those that are kept because their objects changed: their rows may be gone as well."""
+    return [e.id for e, _, o in settled if isinstance(o, Kept) and o.because is KeptBecause.CHANGED]
+
+
+def or_gone(
+    settled: Iterable[tuple[Entry, str, Outcome]], found: Mapping[str, object | None]
+) -> list[tuple[Entry, str, Outcome]]:
+    """*settled*, where what has no row any more (null in *found*) is gone and not changed."""
+    gone = {id_ for id_, references in found.items() if references is None}
+    return [(e, unit, AlreadyGone() if e.id in gone else outcome) for e, unit, outcome in settled]
 
 
 def _compare(unit: Unit, found: Sequence[StoredObject] | Exception, store: Store, prepared: Prepared) -> None:

@@ -16,7 +16,7 @@ from marksweep.sweep.books import Books
 from marksweep.sweep.engine import refusal
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
-from marksweep.sweep.prepare import Unit, prepare
+from marksweep.sweep.prepare import Unit, changed, or_gone, prepare
 
 Line = tuple[str, str, str, str, str]
 """(id, URI, state, code, detail)."""
@@ -36,6 +36,8 @@ async def rehearse(
     units = plan.units()
     while batch := list(itertools.islice(units, catalog.capabilities().claim_batch)):
         prepared = await prepare(map(Unit, batch), stores)
+        if ids := changed(prepared.settled):
+            prepared.settled = or_gone(prepared.settled, await anyio.to_thread.run_sync(catalog.references, ids))
         results: list[tuple[str, str, Outcome]] = [(e.id, e.uri, outcome) for e, _, outcome in prepared.settled]
         found = {e.id: (u.objects if e is u.entries[0] else (), e.uri) for u in prepared.ready for e in u.entries}
         requests = [r for unit in prepared.ready for r in unit.requests()]

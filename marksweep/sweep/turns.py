@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -18,7 +18,7 @@ class Turns:
     def __init__(self) -> None:
         self._lock = anyio.Lock()
 
-    async def __call__(self, question: Callable[[Unpack[Arguments]], T], *arguments: Unpack[Arguments]) -> T:
+    async def __call__(self, question: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         """Call *question* in a worker thread when nobody else's is running. A call that began is never abandoned."""
         async with self._lock:
             return await anyio.to_thread.run_sync(question, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.invariants import InvariantBroken, check, check_journal, never_half
@@ -26,10 +27,8 @@ def harm_of_cuts(world: World, chosen: Callable[[str], bool], most: int = 6) -> 
     for at in points:
         world.restore()
         fuse = Fuse(at)
-        try:
+        with suppress(PowerCut):
             sweep_with(world, fuse)
-        except PowerCut:
-            pass
         try:
             never_half(world.before, world.observe(), world.expected)
             found = world.sweep()

@@ -67,18 +67,24 @@ def turns(
 ) -> Iterator[dict[str, Any]]:
     """Link one random version after the other; each turn comes out when it is final.
 
-    With *aim*, one of the next so many of *versions* that no turn has tried: a sweep takes them in the same order, so that
-    both meet again and again. It ends when all were tried.
+    With *aim*, one of so many that come, in the order of *versions*, after the last one that is gone: a sweep takes them in
+    that order, so both meet again and again.
     """
     steps = [row[0] for row in connection.execute("SELECT id FROM step_run ORDER BY id")]
-    untried = list(versions)
-    while untried:
-        at = rng.randrange(min(aim or len(untried), len(untried)))
-        turn = {"id": untried[at], "step": rng.choice(steps), "name": f"linked_{rng.getrandbits(64):016x}"}
-        if aim:
-            untried.pop(at)
+    in_order = json.dumps([version.replace("-", "") for version in versions])
+    while True:
+        first = _after_the_last_gone(connection, in_order) if aim else 0
+        near = versions[first : first + aim] if aim else versions
+        turn = {"id": rng.choice(near or versions), "step": rng.choice(steps)}
+        turn["name"] = f"linked_{rng.getrandbits(64):016x}"
         wait = rng.uniform(0, 2 * dwell)
         yield turn | {"outcome": link(connection, turn["id"].replace("-", ""), turn["step"], turn["name"], wait)}
+
+
+def _after_the_last_gone(connection: sqlite3.Connection, in_order: str) -> int:
+    query = "SELECT max(key) FROM json_each(?) WHERE value NOT IN (SELECT id FROM artifact_version)"
+    (last,) = connection.execute(query, [in_order]).fetchone()
+    return 0 if last is None else int(last) + 1
 
 
 def _columns(connection: sqlite3.Connection) -> list[str]:
@@ -97,7 +103,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=0.002, help="seconds between turns, on the average")
     parser.add_argument("--dwell", type=float, default=0, help="seconds from reading to linking, on the average")
-    parser.add_argument("--aim", type=int, help="try each id once, one of the next so many")
+    parser.add_argument("--aim", type=int, help="keep to so many ids after the last that is gone")
     given = parser.parse_args()
     stop = given.log.with_name(given.log.name + ".stop")
     rng = random.Random(given.seed)

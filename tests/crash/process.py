@@ -97,14 +97,14 @@ class Killer:
 
     def strike(self) -> bool:
         """Start the sweep, let it run for a random time, kill it. False when it ended by itself."""
-        before = self._settled()
+        before = self._begun()
         process = self.command.start()
         try:
             if not self.command.wait_until_under_way(process):
                 return False
             left, to_come = self.planned - before, max(1, self.kills - self.under_way)
-            delay = self.rng.uniform(0, min(0.5, max(0.03, 1.4 * left / to_come / self.rate)))
-            time.sleep(delay)
+            delay = self.rng.uniform(0, min(0.9, 0.15 + 1.5 * left / to_come / self.rate))
+            time.sleep(delay)  # the first part of it goes into opening stores, and what was left is resumed
             process.send_signal(signal.SIGKILL)
             if process.wait() != -signal.SIGKILL:
                 return False
@@ -114,12 +114,12 @@ class Killer:
                 process.wait()
         self.under_way += 1
         after = self.command.books(self.planned)
-        done = self._settled() - before
+        done = self._begun() - before
         self.with_work += done > 0
         self.in_doubt += after.in_doubt > 0
         self.rate = max(20.0, 0.8 * self.rate + 0.2 * done / max(delay, 0.02))
         return True
 
-    def _settled(self) -> int:
+    def _begun(self) -> int:
         found = self.command.books(self.planned)
-        return found.deleted + found.gone + found.kept
+        return found.deleted + found.gone + found.kept + found.in_doubt

@@ -117,8 +117,7 @@ def link_one(world: World, id_: str, number: int) -> str:
         )
         database.commit()
     except sqlite3.OperationalError as error:
-        assert "locked" in str(error)
-        return "locked"
+        return str(error).removeprefix("database is ")
     finally:
         database.close()
     return "linked"

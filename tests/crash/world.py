@@ -102,8 +102,12 @@ class World:
         around_catalog: Wrap | None = None,
         around_stores: Wrap | None = None,
         around_journal: Wrap | None = None,
+        at_the_end: Callable[[], None] | None = None,
     ) -> Books:
-        """One run of the sweep, to its end or to what it raises; with something around its parts if given."""
+        """One run of the sweep, to its end or to what it raises; with something around its parts if given.
+
+        *at_the_end* is called before the journal is closed, which would move what stands in its write-ahead log.
+        """
         with open_catalog(self.catalog.url, None, writes=True) as catalog:
             clock = database_clock(catalog)
             with verify(self.plan_path, self.trust, clock()) as plan:
@@ -119,6 +123,8 @@ class World:
                     )
                     return books(plan.header.totals.entries, journal.tallies())
                 finally:
+                    if at_the_end:
+                        at_the_end()
                     journal.close()
 
 
@@ -190,6 +196,9 @@ class _Cast:
     row_changed: str
     bytes_changed: str
     vanished: str
+    """Somebody removed its row and left its bytes."""
+    pruned: str
+    """Somebody removed its row and its bytes."""
     uris: dict[str, str]
 
     @classmethod
@@ -199,10 +208,10 @@ class _Cast:
         database.close()
         orphans = [v for v in catalog.versions if v in catalog.orphans]
         plain = [v for v in orphans if v not in shown]
-        assert len(plain) >= 12, f"only {len(plain)} plain orphans: generate more versions"
+        assert len(plain) >= 13, f"only {len(plain)} plain orphans: generate more versions"
         take = iter(plain)
         pairs = [(next(take), next(take)) for _ in range(4)]
-        return cls(*pairs, next(take), next(take), next(take), next(take), dict(catalog.uris))
+        return cls(*pairs, next(take), next(take), next(take), next(take), next(take), dict(catalog.uris))
 
     def share(self, database: Path) -> None:
         """Before mark: give the pairs their common places."""
@@ -233,12 +242,13 @@ class _Cast:
             for version in self._removed:
                 db.execute("DELETE FROM run_metadata_resource WHERE resource_id = ?", (version,))
                 db.execute("DELETE FROM artifact_version WHERE id = ?", (version,))
+        shutil.rmtree(self.uris[self.pruned])
         (Path(self.uris[self.bytes_changed]) / "data.json").write_text("somebody wrote this after the mark")
 
     @property
     def _removed(self) -> tuple[str, ...]:
         first = min(self.twin_gone)  # of equal URIs the lower id comes first: the one that carries the objects
-        return (self.vanished, self.nested[1], first)
+        return (self.vanished, self.pruned, self.nested[1], first)
 
     def kept(self, mode: Mode) -> frozenset[str]:
         looked_at = () if mode is Mode.ONLY_METADATA else (self.bytes_changed,)

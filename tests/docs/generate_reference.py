@@ -24,8 +24,8 @@ _ENVIRONMENT = """\
 
 | variable | meaning |
 | --- | --- |
-| `ZENML_CONFIG_PATH`, `ZENML_STORE_*`, `ZENML_LOCAL_STORES_PATH` | read as ZenML reads them, to find the catalog and the local stores |
-| `MARKSWEEP_CONFIG_DIR` | where this user's `signing_key` and `allowed_signers` are; default: the platform's configuration folder |
+| `ZENML_CONFIG_PATH`, `ZENML_STORE_*`, `ZENML_LOCAL_STORES_PATH` | where catalog and local stores are, read as ZenML does |
+| `MARKSWEEP_CONFIG_DIR` | this user's `signing_key` and `allowed_signers`; default: the platform's folder |
 | `MARKSWEEP_SIGNING_KEY` | the text of an unencrypted OpenSSH private key to sign with; for CI |
 | `MARKSWEEP_TRUST` | an `allowed_signers` file to trust instead of this user's own; `--trust` wins over it |
 | `CI` | with `1`, `true` or `yes` no signing key is made on first use |

@@ -40,7 +40,8 @@ class Shell:
         self.environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MARKSWEEP_", "AWS_"))},
             "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_STATE_HOME": str(home / ".state"),
-            "CI": "", "NO_COLOR": "1", "PATH": f"{_shims(home)}:{os.environ['PATH']}",
+            "ZENML_CONFIG_PATH": str(home / "zenml" / "cfg"), "CI": "", "NO_COLOR": "1",
+            "PATH": f"{_shims(home)}:{os.environ['PATH']}",
         }  # fmt: skip
 
     def run(self, line: str) -> str:

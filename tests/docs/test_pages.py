@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from marksweep.cli.demo import DEMO_ARCHIVE
+from marksweep.cli.demo.unpack import unpack
 from tests.docs.pages import DOCS, ROOT, Command, anchors, commands, links, pages
 from tests.docs.shell import Shell, difference
 
@@ -34,6 +37,28 @@ def demo() -> Iterator[tuple[Path, str]]:
         yield home, ended.stdout
     finally:
         shutil.rmtree(home)
+
+
+@pytest.fixture
+def unswept() -> Iterator[Path]:
+    """A home folder with the demo's catalog in it, as ZenML left it."""
+    home = Path(tempfile.mkdtemp(prefix="ms", dir="/tmp")).resolve()
+    try:
+        unpack(DEMO_ARCHIVE, home / "zenml")
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+def follow(shell: Shell, page: list[Command]) -> str:
+    """Type each command; what differs from the page. A failure is right only where the page asks for its status."""
+    problems: list[str | None] = []
+    for command, following in zip(page, [*page[1:], Command(0, "")], strict=True):
+        output = shell.run(command.text)
+        if shell.status and "echo $?" not in (command.text, following.text):
+            problems.append(f"line {command.number}: $ {command.text} ended with {shell.status}\n{output}")
+        problems.append(difference(command, output, shell.home))
+    return "\n\n".join(problem for problem in problems if problem)
 
 
 def as_one(page: list[Command]) -> Command:
@@ -72,38 +97,33 @@ def test_the_tutorial_can_be_followed(demo: tuple[Path, str]) -> None:
     home, printed = demo
     block, rest = split(DOCS / "tutorial.md")
     assert block.text == DEMO
-    problems = [difference(block, printed, home)]
-    shell = Shell(home)
-    for command, following in zip(rest, [*rest[1:], Command(0, "")], strict=True):
-        output = shell.run(command.text)
-        if shell.status and following.text != "echo $?" and command.text != "echo $?":
-            problems.append(f"line {command.number}: $ {command.text} ended with {shell.status}\n{output}")
-        problems.append(difference(command, output, home))
-    assert not any(problems), "\n\n".join(p for p in problems if p)
+    assert (problem := difference(block, printed, home)) is None, problem
+    assert (problems := follow(Shell(home), rest)) == "", problems
 
 
 @pytest.mark.parametrize("page", ["review-a-plan", "keep-what-you-need"])
-def test_the_guide_can_be_followed(page: str, tmp_path: Path) -> None:
+def test_the_guide_can_be_followed(page: str, unswept: Path) -> None:
     """The console blocks of a guide run in a folder with an unswept catalog, and print what the guide shows."""
-    from marksweep.cli.demo import DEMO_ARCHIVE
-    from marksweep.cli.demo.unpack import unpack
+    every = list(commands(DOCS / "how-to" / f"{page}.md"))
+    assert every
+    shell = Shell(unswept)
+    assert (problems := follow(shell, every)) == "", problems
 
-    home = Path(tempfile.mkdtemp(prefix="ms", dir="/tmp")).resolve()
-    try:
-        unpack(DEMO_ARCHIVE, home / "zenml")
-        shell = Shell(home)
-        shell.environ |= {"ZENML_CONFIG_PATH": str(home / "zenml" / "cfg")}
-        problems = []
-        every = list(commands(DOCS / "how-to" / f"{page}.md"))
-        assert every
-        for command, following in zip(every, [*every[1:], Command(0, "")], strict=True):
-            output = shell.run(command.text)
-            if shell.status and following.text != "echo $?" and command.text != "echo $?":
-                problems.append(f"line {command.number}: $ {command.text} ended with {shell.status}\n{output}")
-            problems.append(difference(command, output, home))
-        assert not any(problems), "\n\n".join(p for p in problems if p)
-    finally:
-        shutil.rmtree(home)
+
+def test_a_plan_is_verified_with_ssh_keygen_as_shown(unswept: Path) -> None:
+    """The shell lines in plan-format.md that verify a plan, and sign an approval, without marksweep."""
+    shell = Shell(unswept)
+    shell.run("marksweep keys create --out id_ed25519 --as ada@example.org")
+    shell.run("echo ada@example.org $(cut -d' ' -f1,2 id_ed25519.pub) > allowed_signers")
+    shell.run("marksweep mark --no-grace --key id_ed25519 --quiet")
+    verify, approve = re.findall(r"```sh\n(.*?)```", (DOCS / "reference" / "plan-format.md").read_text(), re.DOTALL)
+    assert shell.run(verify).startswith('Good "marksweep-plan@marksweep.dev" signature for ada@example.org')
+    shell.run("mkdir -p plan.json.approvals .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519")
+    shell.run("echo grace@example.org $(cut -d' ' -f1,2 .ssh/id_ed25519.pub) >> allowed_signers")
+    shell.run(approve)
+    assert "1 of 1 needed: grace@example.org" in shell.run(
+        "marksweep verify plan.json --trust allowed_signers --approvals 1"
+    )
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -125,3 +145,10 @@ def test_pages_are_about_no_particular_machine(page: Path) -> None:
     """No page names a path, a registry or an account of the machine on which it was written."""
     text = page.read_text(encoding="utf-8")
     assert [word for word in FORBIDDEN if word in text] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_pages_name_exist(page: Path) -> None:
+    """A page that says "this is proved by that test" names a test, or a folder of them."""
+    for name in re.findall(r"`(tests/[\w/.]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name

@@ -208,9 +208,7 @@ def expected_orphans_before(newest: RealCatalog, done: dict[str, object]) -> set
     return gone
 
 
-def test_12_ignore_errors_goes_on(
-    cli: Cli, newest: RealCatalog, plan: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_12_ignore_errors_goes_on(cli: Cli, newest: RealCatalog, plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every entry is tried; those that failed have lost their row, and are finished by the next run."""
     refusal = Refusal(monkeypatch, "data.json")
     orphans = expected_orphans(newest)
@@ -233,7 +231,9 @@ def test_20_a_changed_plan_or_an_unknown_key(cli: Cli, newest: RealCatalog, plan
     changed.write_bytes(plan.read_bytes().replace(b'"entries":27', b'"entries":26', 1))
     stranger = Cli(tmp_path / "stranger")
     for command in (("show",), ("verify",), ("approve",), ("status",), ("sweep", "--yes", "--catalog", newest.url)):
-        cli(command[0], changed, *command[1:]).refused(20, "error[signature-refused]", "was changed after it was signed")
+        cli(command[0], changed, *command[1:]).refused(
+            20, "error[signature-refused]", "was changed after it was signed"
+        )
         stranger(command[0], plan, *command[1:]).refused(20, "is not trusted", "marksweep keys trust")
     assert cli.json("verify", changed, status=20)["error"]["code"] == "signature-refused"
 
@@ -242,7 +242,8 @@ def test_20_a_changed_plan_or_an_unknown_key(cli: Cli, newest: RealCatalog, plan
 def test_21_approvals_are_missing(cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path) -> None:
     """The planner's own approval counts for nothing; a trusted colleague's does."""
     cli.done("approve", plan)
-    for command in (("verify",), ("sweep", "--yes", "--catalog", newest.url), ("sweep", "--dry-run", "--catalog", newest.url)):  # fmt: skip
+    sweep = ("sweep", "--catalog", newest.url)
+    for command in (("verify",), (*sweep, "--yes"), (*sweep, "--dry-run")):
         ended = cli(command[0], plan, *command[1:], "--approvals", 1)
         ended.refused(21, "error[approvals-missing]", "has 0 of 1 approvals", "ask 1 more")
     colleague = tmp_path / "colleague"
@@ -260,7 +261,8 @@ def test_22_an_expired_plan_can_be_looked_at_and_no_more(cli: Cli, newest: RealC
     assert "expired" in cli.done("show", old).out
     assert cli.json("show", old)["plan"]["expired"] is True
     cli.done("status", old)
-    for command in (("verify",), ("approve",), ("sweep", "--yes", "--catalog", newest.url), ("sweep", "--dry-run", "--catalog", newest.url)):  # fmt: skip
+    sweep = ("sweep", "--catalog", newest.url)
+    for command in (("verify",), ("approve",), (*sweep, "--yes"), (*sweep, "--dry-run")):
         cli(command[0], old, *command[1:]).refused(22, "error[plan-expired]", "expired at", "make a new plan")
 
 
@@ -274,7 +276,9 @@ def test_23_a_copy_of_the_database_is_not_the_database(
     url = f"sqlite:///{copy}"
     for more in (("--yes",), ("--dry-run",)):
         ended = cli("sweep", plan, "--catalog", url, "--local-stores", newest.config / "local_stores", *more)
-        ended.refused(23, "error[other-catalog]", "another instance", "--accept-instance sha256:", "never sweep from a copy")
+        ended.refused(
+            23, "error[other-catalog]", "another instance", "--accept-instance sha256:", "never sweep from a copy"
+        )
     word = ended.flat.partition("--accept-instance ")[2].partition(";")[0]
     wrong = "sha256:" + "0" * 64
     cli("sweep", plan, "--catalog", url, "--yes", "--accept-instance", wrong).refused(23)
@@ -302,7 +306,14 @@ def test_23_another_catalog(cli: Cli, newest: RealCatalog, plan: Path) -> None:
 def test_24_a_file_that_is_no_plan(cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path) -> None:
     """Whatever it is: another file, half a plan, an empty one, a folder."""
     whole = plan.read_bytes()
-    bad = ((24, b""), (24, b"{}"), (24, b"PK\x03\x04"), (24, b"\xff" * 100), (24, whole + b"\n"), (20, whole[:9000] + b"\n"))
+    bad = (
+        (24, b""),
+        (24, b"{}"),
+        (24, b"PK\x03\x04"),
+        (24, b"\xff" * 100),
+        (20, whole + b"\n"),
+        (20, whole[:9000] + b"\n"),
+    )
     for number, (status, octets) in enumerate(bad):
         path = tmp_path / f"bad-{number}.json"
         path.write_bytes(octets)
@@ -372,7 +383,9 @@ def test_27_a_store_that_is_not_there(cli: Cli, newest: RealCatalog, plan: Path)
     """A folder that is not mounted is no empty folder: nothing is swept while it is away."""
     (newest.root / "store2").rename(newest.root / "away")
     before = newest.file_digests()
-    cli("sweep", plan, "--yes", "--catalog", newest.url).refused(27, "error[store-refused]", "store2", "0 of 27 entries")
+    cli("sweep", plan, "--yes", "--catalog", newest.url).refused(
+        27, "error[store-refused]", "store2", "0 of 27 entries"
+    )
     cli("sweep", plan, "--dry-run", "--catalog", newest.url).refused(27, "store2", "nothing was deleted")
     assert newest.file_digests() == before
     (newest.root / "away").rename(newest.root / "store2")

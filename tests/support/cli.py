@@ -119,7 +119,9 @@ def check(ended: Ended) -> None:
             assert "deleted" in document["error"]["deleted"], ended
     elif ended.status not in (*RESULTS, 3):
         assert ended.out == "" or ended.arguments[0] == "prune", ended  # prune shows its plan before it sweeps
-        usage = ended.err.startswith("Usage: ")  # what the argument parser refused, before anything was looked at
+        usage = ended.err.startswith(
+            ("Usage: ", "╭─ Error")
+        )  # what the argument parser refused, before anything was looked at
         assert usage or all(word in ended.err for word in ("error[", "  help: ", "  note: ")), ended
     if ended.status in RESULTS:
         assert "Traceback" not in ended.err, ended

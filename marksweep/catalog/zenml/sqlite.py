@@ -82,6 +82,11 @@ def reading() -> Iterator[None]:
     try:
         yield
     except sa.exc.DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise Incomplete(
+                f"the catalog stayed locked by another writer for {BUSY_SECONDS} s ({error.orig})",
+                "run the same command again when the database is less busy",
+            ) from None
         raise CatalogNotUnderstood(
             f"the database cannot be read: {type(error.orig).__name__}: {error.orig}",
             "check that the file is whole (`sqlite3 FILE 'PRAGMA quick_check'`) and readable, and try again",

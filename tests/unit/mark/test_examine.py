@@ -38,8 +38,8 @@ SECOND = timedelta(seconds=1)
         (2, ranked(("a", SECOND, 1), ("b", 2 * SECOND, 2)), set()),
         (9, ranked(("a", SECOND, 1), ("b", 2 * SECOND, 2)), set()),
         (1, ranked(("a", 2 * SECOND, 1), ("b", SECOND, 2)), {"b"}),  # created goes before the number
-        (1, ranked(("a", SECOND, 9), ("b", SECOND, 10)), {"a"}),  # a tie: the number, as a number
-        (1, ranked(("a", SECOND, None), ("b", SECOND, 1)), {"a"}),  # a custom version has no number
+        (1, ranked(("a", SECOND, 10), ("b", SECOND, 9)), {"b"}),  # a tie: the number, as a number
+        (1, ranked(("a", SECOND, 1), ("b", SECOND, None)), {"b"}),  # a custom version has no number
         (1, ranked(("a", SECOND, None), ("b", SECOND, None)), {"a"}),  # then the id
         (1, ranked(("a", SECOND, 1), ("b", SECOND + timedelta(microseconds=1), 1)), {"a"}),
         (1, ranked(("a", SECOND + timedelta(microseconds=1), 1), ("b", SECOND, 1)), {"b"}),

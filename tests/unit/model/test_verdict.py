@@ -268,3 +268,10 @@ def test_an_answer_shows_the_age_in_words() -> None:
     )
     assert answer is not None
     assert "3:00:00 old" in answer.detail
+
+
+def test_a_project_or_store_that_does_not_exist_is_said() -> None:
+    """A filter that names nothing leaves the plan without what it was to hold: a person should know."""
+    by = judge(projects=("default", "defualt"), stores=("main", "mian"))
+    by.verdict(Surveyed(version("v", GOOD), frozenset()))
+    assert [message.split(":")[0] for message in by.unmet()] == ["--project 'defualt'", "--store 'mian'"]

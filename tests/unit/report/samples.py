@@ -72,7 +72,8 @@ def status(**changes: Any) -> d.StatusResult:
     """A sweep that is running; *changes* as in :func:`swept`."""
     books = changes.pop("books", {"deleted": 10, "not_attempted": 17, "in_doubt": 2})
     base = d.StatusResult(
-        path="plans/2026-11-21.plan.json", digest=DIGEST, mode=Mode.BOTH, started="2026-11-22T08:00:00Z", last="2026-11-22T08:01:10Z",
+        path="plans/2026-11-21.plan.json", digest=DIGEST, mode=Mode.BOTH,
+        started="2026-11-22T08:00:00Z", last="2026-11-22T08:01:10Z",
         running=True, books=msgspec.structs.replace(BOOKS, **books), rate=240.2, lines=(LINE, FAILED),
     )  # fmt: skip
     return msgspec.structs.replace(base, **changes)

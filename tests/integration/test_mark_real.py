@@ -1,0 +1,326 @@
+"""Marking the catalogs that three ZenML releases wrote: exactly the orphans that their ground truth implies."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from marksweep.cli.wire import store_adapters
+from marksweep.mark.examine import examine
+from marksweep.mark.explain import explain
+from marksweep.mark.marking import Request, draft
+from marksweep.mark.worksheet import Worksheet
+from marksweep.model.entry import Entry
+from marksweep.model.outcome import Mode
+from marksweep.model.policy import Policy
+from marksweep.plan.document import Draft, encode_entry
+from tests.support.catalogs import CLAIMED, RELEASES, RealCatalog, expected_kept_reason, expected_orphans, unpacked
+from tests.support.differences import differences, expected_differences
+from tests.support.fakes import Watcher
+from tests.support.zenml_database import beside, copy_row, digest, editing, opened
+
+BRAVE: dict[str, Any] = {"min_age": timedelta(0), "grace": False}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RealCatalog]:
+    """Every release: nothing here may change a file of it."""
+    return {release: unpacked(release, tmp_path_factory.mktemp("whole")) for release in RELEASES}
+
+
+@pytest.fixture(params=RELEASES)
+def real(request: pytest.FixtureRequest, whole: dict[str, RealCatalog]) -> RealCatalog:
+    return whole[request.param]
+
+
+@dataclass
+class Marked:
+    draft: Draft
+    entries: list[Entry]
+    watcher: Watcher
+
+    @property
+    def ids(self) -> set[str]:
+        return {e.id for e in self.entries}
+
+    @property
+    def kept(self) -> dict[str, int]:
+        return self.draft.totals.kept
+
+
+def mark(real: RealCatalog, *, now: datetime | None = None, mode: Mode = Mode.BOTH, **policy: Any) -> Marked:
+    """Mark by the clock *now* (the catalog's own if none); the totals must add up."""
+    watcher = Watcher()
+    with opened(real) as catalog, Worksheet() as worksheet:
+        request = Request(Policy(**policy), mode, now or catalog.now(), timedelta(days=14))
+        found = anyio.run(draft, request, catalog, store_adapters(None), worksheet, watcher)
+        entries = list(worksheet.entries())
+    assert found.totals.entries == len(entries)
+    assert found.totals.entries + sum(found.totals.kept.values()) == found.totals.versions_in_catalog == len(real.truth)
+    return Marked(found, entries, watcher)
+
+
+def times(real: RealCatalog) -> dict[str, datetime]:
+    return {v["id"]: datetime.fromisoformat(v["created"]).replace(tzinfo=UTC) for v in real.truth}
+
+
+def unfinished(real: RealCatalog) -> list[datetime]:
+    """When the runs began that were killed."""
+    with closing(real.connect()) as connection:
+        rows = connection.execute("SELECT created FROM pipeline_run WHERE status = 'running' ORDER BY created")
+        return [datetime.fromisoformat(r[0]).replace(tzinfo=UTC) for r in rows]
+
+
+def test_without_grace_exactly_the_orphans_are_planned(real: RealCatalog) -> None:
+    """And every other version is kept for the reason that the ground truth implies; nothing is written anywhere."""
+    before = real.file_digests()
+    marked = mark(real, **BRAVE)
+    assert marked.ids == expected_orphans(real)
+    assert marked.kept == Counter(expected_kept_reason(real).values())
+    assert marked.watcher.warnings == []
+    assert real.file_digests() == before
+
+
+def test_each_version_is_explained_as_it_is_planned(real: RealCatalog) -> None:
+    """Reason by reason."""
+    with opened(real) as catalog, Worksheet() as worksheet:
+        found = examine(catalog, store_adapters(None), Policy(**BRAVE), catalog.now(), worksheet, Watcher())
+        versions = [v for i in real.by_id for v in catalog.find(i)]
+        explained = {e.version.id: e.keeps.rule.value for e in explain(catalog, found, worksheet, versions) if e.keeps}
+    assert explained == expected_kept_reason(real)
+
+
+def test_sizes_are_those_of_the_files(real: RealCatalog) -> None:
+    """Objects and bytes of each entry; one whose bytes are gone holds none and is planned all the same."""
+    for entry in mark(real, **BRAVE).entries:
+        files = [real.root / name for name in real.files_of(entry.id)]
+        assert (entry.objects, entry.bytes) == (len(files), sum(f.stat().st_size for f in files)), entry.uri
+        assert (entry.objects == 0) is (not real.by_id[entry.id]["exists_on_disk"])
+
+
+@pytest.mark.parametrize("mode", [Mode.ONLY_ARTIFACT, Mode.ONLY_METADATA])
+def test_every_mode_plans_the_same_versions(real: RealCatalog, mode: Mode) -> None:
+    """What is an orphan does not depend on what is deleted of it."""
+    assert mark(real, mode=mode, **BRAVE).ids == expected_orphans(real)
+
+
+def test_differences_from_what_zenml_calls_unused(real: RealCatalog) -> None:
+    """Each by scenario, with its reason; there is none that only marksweep would delete."""
+    assert differences(real, mark(real, **BRAVE).ids) == expected_differences(real.release)
+
+
+def test_registered_data_on_request(real: RealCatalog) -> None:
+    """But not what somebody alive claims too."""
+    marked = mark(real, include_registered=True, **BRAVE)
+    assert marked.ids == expected_orphans(real, include_registered=True)
+    assert marked.kept == Counter(expected_kept_reason(real, include_registered=True).values())
+    assert marked.kept[CLAIMED] > 0
+
+
+def test_ignoring_model_links(real: RealCatalog) -> None:
+    """Model-only versions become candidates; those that are registered, or softly referenced, do not."""
+    other = RealCatalog(real.release, real.root)
+    links = ["model_versions_artifacts.artifact_version_id"]
+    changed = [{**v, "orphan": v["orphan"] or v["sql_refs"] == links} for v in real.truth]
+    other.__dict__["truth"] = changed  # a cached property: this is its cache
+    added = expected_orphans(other) - expected_orphans(real)
+    assert added
+    marked = mark(real, ignore_model_links=True, **BRAVE)
+    assert marked.ids == expected_orphans(other)
+    assert {e.id for e in marked.entries if e.reason == "model_links_ignored"} == added
+
+
+def test_by_default_everything_of_the_last_day_is_too_young(real: RealCatalog) -> None:
+    """By the clock passed in."""
+    newest = max(times(real).values())
+    marked = mark(real, now=newest + timedelta(hours=12))
+    assert (marked.ids, marked.kept["too_young"]) == (set(), len(expected_orphans(real)))
+
+
+def test_the_minimum_age_parts_the_versions_at_the_moment(real: RealCatalog) -> None:
+    """A minimum age of a day, a clock a day after one version was made: it and the older ones are old enough."""
+    orphans, at = expected_orphans(real), times(real)
+    middle = sorted(at[i] for i in orphans)[len(orphans) // 2]
+    with finished(real):
+        marked = mark(real, now=middle + timedelta(days=1))
+    assert marked.ids == {i for i in orphans if at[i] <= middle}
+
+
+@contextmanager
+def finished(real: RealCatalog) -> Iterator[None]:
+    """While its killed runs count as failed; undone afterwards."""
+    with editing(real.database) as connection:
+        killed = connection.execute("SELECT id FROM pipeline_run WHERE status = 'running'").fetchall()
+        connection.execute("UPDATE pipeline_run SET status = 'failed' WHERE status = 'running'")
+    yield
+    with editing(real.database) as connection:
+        connection.executemany("UPDATE pipeline_run SET status = 'running' WHERE id = ?", killed)
+
+
+def test_what_was_made_since_an_unfinished_run_began_is_kept_for_a_week(real: RealCatalog) -> None:
+    """Then the run counts as killed. A second killed run began later, and protects later."""
+    orphans, at = expected_orphans(real), times(real)
+    first, second = unfinished(real)
+    for now, began in (
+        (first + timedelta(days=2), first),
+        (first + timedelta(days=7), first),
+        (first + timedelta(days=7, microseconds=1), second),
+        (second + timedelta(days=7, microseconds=1), None),
+    ):
+        marked = mark(real, now=now)
+        assert marked.ids == {i for i in orphans if began is None or at[i] < began}
+        assert marked.kept.get("unfinished_run", 0) == len(orphans) - len(marked.ids)
+    assert any(at[i] >= second for i in orphans), "or this test shows nothing"
+
+
+def test_no_grace_does_not_depend_on_the_date(real: RealCatalog) -> None:
+    """Today, in a year, or a second after."""
+    newest = max(times(real).values())
+    for now in (newest + timedelta(seconds=1), newest + timedelta(days=365)):
+        assert mark(real, now=now, **BRAVE).ids == expected_orphans(real)
+
+
+def test_filters_by_project_or_workspace(real: RealCatalog) -> None:
+    """URIs are shared across projects: those left out still protect theirs."""
+    for project in ("default", "second"):
+        marked = mark(real, projects=(project,), **BRAVE)
+        assert marked.ids == {i for i in expected_orphans(real) if real.by_id[i]["project"] == project}
+        assert marked.ids
+        assert {e.project for e in marked.entries} == {project}
+    assert mark(real, projects=("third",), **BRAVE).ids == set()
+
+
+def test_filters_by_tag(real: RealCatalog) -> None:
+    """Of the version or of its artifact."""
+    orphans = expected_orphans(real)
+    tags = {t for i in orphans for t in real.by_id[i]["tags"]}
+    assert tags
+    for tag in tags:
+        tagged = {i for i in orphans if tag in real.by_id[i]["tags"]}
+        assert mark(real, tags=(tag,), **BRAVE).ids == tagged
+        assert mark(real, exclude_tags=(tag,), **BRAVE).ids == orphans - tagged
+    assert mark(real, tags=("*",), **BRAVE).ids == {i for i in orphans if real.by_id[i]["tags"]}
+
+
+def test_a_tag_of_the_artifact_counts_for_its_versions(tmp_path: Path) -> None:
+    """ZenML tags both."""
+    real = unpacked("0.98.0", tmp_path)
+    orphan = min(expected_orphans(real))
+    artifact = real.by_id[orphan]["artifact_id"]
+    with editing(real.database) as connection:
+        tag = copy_row(connection, "tag", name="of the artifact")["id"]
+        resource = {"resource_type": "artifact", "resource_id": artifact.replace("-", ""), "tag_id": tag}
+        copy_row(connection, "tag_resource", **resource)
+    same = {i for i in expected_orphans(real) if real.by_id[i]["artifact_id"] == artifact}
+    assert mark(real, tags=("of the*",), **BRAVE).ids == same
+
+
+def test_filters_by_artifact_store_and_pin(real: RealCatalog) -> None:
+    """Names are globs; a store by its name; a pin by id, name or place."""
+    orphans = expected_orphans(real)
+    name = Counter(real.by_id[i]["name"] for i in orphans).most_common(1)[0][0]
+    named = {i for i in orphans if real.by_id[i]["name"] == name}
+    assert mark(real, artifacts=(name,), **BRAVE).ids == named
+    assert mark(real, exclude_artifacts=(name,), **BRAVE).ids == orphans - named
+    assert mark(real, pins=(name,), **BRAVE).ids == orphans - named
+    one = min(orphans)
+    assert mark(real, pins=(one.replace("-", ""),), **BRAVE).ids == orphans - {one}
+    in_second = {i for i in orphans if real.by_id[i]["uri"].startswith(f"{real.root}/store2/")}
+    assert in_second
+    assert mark(real, stores=("as2",), **BRAVE).ids == in_second
+    assert mark(real, pins=(f"{real.root}/store2",), **BRAVE).ids == orphans - in_second
+    warned = mark(real, pins=(f"{real.root}/store",), **BRAVE)
+    assert (warned.ids, len(warned.watcher.warnings)) == (orphans, 1)
+
+
+def test_older_than(real: RealCatalog) -> None:
+    """Strictly, even without grace."""
+    orphans, at = expected_orphans(real), times(real)
+    middle = sorted(at[i] for i in orphans)[len(orphans) // 2]
+    marked = mark(real, now=middle + timedelta(days=30), older_than=timedelta(days=30), **BRAVE)
+    assert marked.ids == {i for i in orphans if at[i] < middle}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_keep_latest(real: RealCatalog, count: int) -> None:
+    """Of each artifact, whoever keeps the newer ones."""
+    newest: set[str] = set()
+    for artifact in {v["artifact_id"] for v in real.truth}:
+        versions = [v for v in real.truth if v["artifact_id"] == artifact]
+        newest |= {v["id"] for v in sorted(versions, key=lambda v: v["created"], reverse=True)[:count]}
+    marked = mark(real, keep_latest=count, **BRAVE)
+    assert marked.ids == expected_orphans(real) - newest
+    assert marked.kept["newest"] == len(expected_orphans(real) & newest)
+
+
+def test_the_same_catalog_gives_the_same_entries_byte_for_byte(real: RealCatalog) -> None:
+    """Headers differ by id and time; entries do not."""
+    one, other = (b"\n".join(map(encode_entry, mark(real, **BRAVE).entries)) for _ in range(2))
+    assert one == other
+    assert one.count(b"\n") + 1 == len(expected_orphans(real))
+
+
+def test_entries_stand_in_plan_order(real: RealCatalog) -> None:
+    """Strictly increasing."""
+    orders = [e.order for e in mark(real, **BRAVE).entries]
+    assert orders == sorted(set(orders))
+
+
+def test_marking_leaves_the_database_as_it_is(real: RealCatalog) -> None:
+    """The same bytes, and nothing beside it."""
+    before, names = digest(real.database), beside(real.database)
+    mark(real, **BRAVE)
+    assert (digest(real.database), beside(real.database)) == (before, names)
+
+
+def test_a_writer_is_never_kept_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two pages, however slowly they are taken, another connection writes within 0.2 s."""
+    real = unpacked("0.98.0", tmp_path)
+    monkeypatch.setattr("marksweep.catalog.zenml.survey._SMALLEST", 3)
+    monkeypatch.setattr("marksweep.catalog.zenml.survey._LARGEST", 3)
+    monkeypatch.setattr("marksweep.catalog.zenml.survey.Pages.__init__", lambda self: setattr(self, "size", 3))
+    wrote = 0
+
+    def write() -> None:
+        nonlocal wrote
+        with closing(sqlite3.connect(real.database, timeout=0.2, isolation_level=None)) as other:
+            other.execute("PRAGMA synchronous = OFF")
+            other.execute("BEGIN EXCLUSIVE")
+            other.execute("UPDATE artifact SET updated = updated")
+            other.execute("COMMIT")
+            wrote += 1
+
+    with opened(real) as catalog:
+        write()
+        for _ in catalog.survey(tags=True):
+            write()
+        for _ in catalog.claims():
+            write()
+        ids = list(real.by_id)
+        for ask in (catalog.stores, catalog.identity, lambda: catalog.references(ids), lambda: catalog.find(ids[0])):
+            ask()
+            write()
+    assert wrote > len(real.truth) / 3
+
+
+def test_a_version_that_appears_while_pages_are_read_changes_nothing_else(tmp_path: Path) -> None:
+    """It may be seen or not; the others are seen once."""
+    real = unpacked("0.98.0", tmp_path)
+    with opened(real) as catalog:
+        seen: list[str] = []
+        for number, page in enumerate(catalog.survey(tags=False)):
+            seen += [s.version.id for s in page]
+            if number == 0:
+                with editing(real.database) as connection:
+                    copy_row(connection, "artifact_version", version="late")
+    assert len(seen) == len(set(seen))
+    assert set(real.by_id) <= set(seen)
