@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS entry (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entry_state ON entry (state);
 """
+_ALL_COLUMNS = (
+    "SELECT name, value, id, unit, uri, updated, state, batch, planned_objects, planned_bytes, objects, bytes,"
+    " left_behind, code, detail, at, keys, image FROM meta, entry LIMIT 0"
+)
+"""Fails on a journal whose own description of its tables is damaged."""
 _PENDING = "id, unit, uri, updated, batch, keys, at"
 SETTLED = ("deleted", "gone", "kept")
 """States that no later run of this plan touches again."""
@@ -72,6 +77,7 @@ class Journal(JournalReader):
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            self._db.execute(_ALL_COLUMNS)
             (flaw,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
             if flaw != "ok":
                 raise sqlite3.DatabaseError(flaw)

@@ -240,8 +240,8 @@ def test_20_a_changed_plan_or_an_unknown_key(cli: Cli, newest: RealCatalog, plan
 
 @pytest.mark.usefixtures("untouched")
 def test_21_approvals_are_missing(cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path) -> None:
-    """The planner's own approval counts for nothing; a trusted colleague's does."""
-    cli.done("approve", plan)
+    """The planner cannot approve; a trusted colleague can."""
+    cli("approve", plan).refused(2, "whoever made a plan never counts as its approver")
     sweep = ("sweep", "--catalog", newest.url)
     for command in (("verify",), (*sweep, "--yes"), (*sweep, "--dry-run")):
         ended = cli(command[0], plan, *command[1:], "--approvals", 1)

@@ -42,7 +42,8 @@ def test_the_forms_that_scripts_rely_on(cli: Cli, real_catalog: RealCatalog, tmp
     cli.done("show", plan)
     cli.done("verify", plan)
     cli.json("verify", plan)
-    cli.done("approve", plan)
+    cli.done("keys", "create", "--out", tmp_path / "ann", "--as", "ann@example.org")
+    cli.done("approve", plan, "--key", tmp_path / "ann")
     cli.done("status", plan)
     assert real_catalog.file_digests() == before
 

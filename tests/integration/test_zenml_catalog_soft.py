@@ -395,6 +395,33 @@ def test_a_mention_made_between_two_questions_is_seen(newest: RealCatalog, menti
             assert "snapshot" in answer.detail
 
 
+def in_the_gap(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Let somebody *act* between a claim's look around and its transaction, once."""
+    original = ZenmlCatalog._writing
+
+    def late(self: ZenmlCatalog) -> object:
+        monkeypatch.setattr(ZenmlCatalog, "_writing", original)
+        act()
+        return original(self)
+
+    monkeypatch.setattr(ZenmlCatalog, "_writing", late)
+
+
+@pytest.mark.parametrize("mention", MENTIONS)
+def test_a_mention_made_at_the_last_moment_is_seen(
+    newest: RealCatalog, monkeypatch: pytest.MonkeyPatch, mention: str
+) -> None:
+    """The claim looks once more when nobody else can write."""
+    world = Named(newest)
+    if mention == "a snapshot that comes alive":
+        world.configure(world.snapshot, external_input(world.ids["1"]))
+        world.set("name", None)
+    with opened(newest, writes=True) as catalog:
+        request, rules = request_for(catalog, world.ids["1"])
+        in_the_gap(monkeypatch, lambda: MENTIONS[mention](world))
+        assert catalog.claim([request], rules, lambda _: None)[0].answer is ClaimAnswer.REFERENCED
+
+
 def test_a_mention_read_inside_a_claim_that_failed_is_not_forgotten(
     newest: RealCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,14 +430,7 @@ def test_a_mention_read_inside_a_claim_that_failed_is_not_forgotten(
     with opened(newest, writes=True) as catalog:
         request, rules = request_for(catalog, world.ids["1"])
         other, _ = request_for(catalog, world.ids["2"])
-        original = ZenmlCatalog._writing
-
-        def late(self: ZenmlCatalog) -> object:  # a writer gets in between the two refreshes of a claim
-            monkeypatch.setattr(ZenmlCatalog, "_writing", original)
-            world.configure(world.snapshot, external_input(world.ids["1"]))
-            return original(self)
-
-        monkeypatch.setattr(ZenmlCatalog, "_writing", late)
+        in_the_gap(monkeypatch, lambda: world.configure(world.snapshot, external_input(world.ids["1"])))
 
         def fail(_: object) -> None:
             raise OSError("no space for the journal")
