@@ -53,7 +53,8 @@ def mark_view(result: MarkResult, width: int) -> Iterator[Part]:
         yield from commands(
             [
                 ("review", ["marksweep", "show", path, "--entries", "50"]),
-                ("approve", ["marksweep", "approve", path]),
+                ("approve (others)", ["marksweep", "approve", path]),
+                ("rehearse", ["marksweep", "sweep", path, "--dry-run"]),
                 ("delete", ["marksweep", "sweep", path]),
             ]
         )

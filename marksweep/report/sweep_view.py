@@ -54,10 +54,10 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
     """``status``: how far the sweep of a plan is."""
     books = result.books
     done = books.planned - books.not_attempted
-    if result.started is None:
-        state = Text("not begun", style=STRONG)
-    elif result.running:
+    if result.running:
         state = Text("running", style=CAUTION)
+    elif result.started is None:
+        state = Text("not begun", style=STRONG)
     elif books.not_attempted or books.failed:
         state = Text("stopped before its end", style=BAD)
     else:

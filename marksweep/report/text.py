@@ -25,6 +25,14 @@ _INVISIBLE = frozenset(
 """Printable by their category and yet invisible (Default_Ignorable_Code_Point, and the blank Braille pattern)."""
 
 
+_COMMAND = re.compile(
+    r"::(?=(?:add-mask|add-matcher|add-path|debug|echo|end-?group|error|group|notice|remove-matcher|save-state|set-env"
+    r"|set-output|stop-commands|warning|internal-[a-z-]+)(?:\s|::))|##(?=\[)",
+    re.IGNORECASE,
+)
+"""What GitHub's runner obeys at the beginning of a line (and a folded line begins anywhere), or anywhere in it."""
+
+
 class _Escapes(dict[int, str]):
     """A table for ``str.translate``, filled as characters are met."""
 
@@ -49,6 +57,7 @@ def plain(text: str, width: int | None = None) -> str:
     shown = text.translate(_ESCAPES)
     if not shown.isascii():
         shown = _unpiled(shown)
+    shown = _COMMAND.sub(lambda found: f"\\x{ord(found[0][0]):02x}{found[0][1:]}", shown)
     return shown if width is None else _shortened(shown, width)
 
 

@@ -21,6 +21,10 @@ def local_path(uri: str) -> str | None:
     return path if path.startswith("/") else None
 
 
+DEEPEST = 200
+"""Folders that are followed one inside the other; a deeper path is left to the system, which does not recurse."""
+
+
 class RealPaths:
     """Resolves local URIs, remembering the folders that it resolved: neighbours share all but their last few.
 
@@ -44,7 +48,7 @@ class RealPaths:
         return keys if key in keys else tuple(sorted((*keys, key)))
 
     def _resolve(self, path: str) -> str:
-        if _ODD.search(path):
+        if _ODD.search(path) or path.count("/") > DEEPEST:
             return os.path.realpath(path)
         return self._step(path.rstrip("/"))[0]
 

@@ -56,7 +56,9 @@ def test_spellings_resolve_each_folder_once(local_world: LocalWorld, monkeypatch
     assert len(looked) == 20_000 + 10 + str(local_world.root).count("/")
 
 
-def test_nothing_is_looked_at_below_what_does_not_exist(local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_looked_at_below_what_does_not_exist(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A version whose store is not on this machine costs no look at all once that is known."""
     paths = RealPaths()
     paths.spellings(f"{local_world.root}/absent/a/b/c")

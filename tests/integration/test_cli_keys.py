@@ -117,10 +117,10 @@ def test_trust_by_file_and_by_environment(cli: Cli, newest: RealCatalog, plan: P
 
 def test_an_approval_needs_a_plain_name_and_its_own_key(cli: Cli, plan: Path, tmp_path: Path) -> None:
     """The name becomes a file name; nobody replaces somebody else's approval."""
-    for name in ("../evil", "a/b", "", ".hidden", "x" * 200, "nul\x1b[31m"):
-        cli("approve", plan, "--as", name).refused(2, "cannot name an approval")
     cli.done("keys", "create", "--out", tmp_path / "a")
     cli.done("keys", "create", "--out", tmp_path / "b")
+    for name in ("../evil", "a/b", "", ".hidden", "x" * 200, "nul\x1b[31m"):
+        cli("approve", plan, "--key", tmp_path / "a", "--as", name).refused(2, "cannot name an approval")
     cli.done("approve", plan, "--key", tmp_path / "a", "--as", "ann")
     cli("approve", plan, "--key", tmp_path / "b", "--as", "ann").refused(2, "already the approval by the key")
     cli.done("approve", plan, "--key", tmp_path / "a", "--as", "ann")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marksweep.catalog.zenml.catalog import ZenmlCatalog
-from marksweep.catalog.zenml.discover import Place, discover
+from marksweep.catalog.zenml.discover import Place, _store_block, discover
 from marksweep.errors import CatalogNotUnderstood, MarksweepError, UsageError
 from marksweep.model.version import ArtifactStore
 from tests.support.catalogs import RealCatalog
@@ -58,6 +58,8 @@ def test_other_variables_are_merged_over_the_block(config: Path) -> None:
     """Not replaced: the file's URL still counts."""
     yaml = "store:\n  type: sql\n  url: sqlite:////file.db\n"
     assert found(config, yaml, ZENML_STORE_USERNAME="u", ZENML_STORE_SSL="true").url == "sqlite:////file.db"
+    block = _store_block({"ZENML_STORE_USERNAME": "u", "ZENML_OTHER": "x"}, config)
+    assert block == {"type": "sql", "url": "sqlite:////file.db", "username": "u"}
 
 
 def test_the_local_stores_folder_may_be_elsewhere(config: Path, tmp_path: Path) -> None:

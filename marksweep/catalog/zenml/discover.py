@@ -92,6 +92,11 @@ def _with_credentials(url: str, block: Mapping[str, str]) -> str:
 def _checked(url: str) -> str:
     scheme = url.partition("://")[0]
     if scheme.startswith("sqlite"):
+        if "://" in url and not url.partition("://")[2].startswith("/"):
+            raise UsageError(
+                "the catalog URL names a host, and a SQLite database is a file",
+                "give --catalog sqlite:////absolute/path/to/zenml.db",
+            )
         return url
     if scheme.startswith("mysql"):
         raise UsageError(

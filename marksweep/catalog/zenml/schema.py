@@ -70,7 +70,8 @@ def reflect(connection: sa.Connection, where: str) -> Schema:
     names = set(inspector.get_table_names())
     revision = _revision(connection, names, where)
     release = _supported(revision, where)
-    columns = {name: {c["name"] for c in inspector.get_columns(name)} for name in names}
+    details = {name: inspector.get_columns(name) for name in names}
+    columns = {name: {c["name"] for c in has} for name, has in details.items()}
     keys: ForeignKeys = {}
     for name in names:
         for key in inspector.get_foreign_keys(name):
@@ -79,8 +80,10 @@ def reflect(connection: sa.Connection, where: str) -> Schema:
     _require(columns, where)
     _guard(columns, keys, where)
     metadata = sa.MetaData()
-    metadata.reflect(bind=connection, only=sorted(names & _TABLES), resolve_fks=False)
-    tables = dict(metadata.tables)
+    tables = {
+        name: sa.Table(name, metadata, *(sa.Column(c["name"], c["type"]) for c in details[name]))
+        for name in sorted(names & _TABLES)
+    }
     references: dict[ReferenceKind, sa.Column[str]] = {
         kind: tables[table].c[column] for (table, column), kind in known.REFERENCES.items() if table in tables
     }

@@ -150,7 +150,8 @@ def test_mark_says_what_would_go_and_what_to_do_next() -> None:
         "1 warning ! store 'old' cannot be reached",
         "Nothing was deleted.",
         "review marksweep show plans/2026-11-21.plan.json",
-        "approve marksweep approve plans/2026-11-21.plan.json",
+        "approve (others) marksweep approve plans/2026-11-21.plan.json",
+        "rehearse marksweep sweep plans/2026-11-21.plan.json --dry-run",
         "delete marksweep sweep plans/2026-11-21.plan.json",
     ):
         assert phrase in shown
