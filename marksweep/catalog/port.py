@@ -43,24 +43,29 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """One version to claim, bound to the row that the plan saw: id, exact URI, and when the row last changed."""
+    """One version to claim, bound to the row that the plan saw: id, exact URI, and when the row last changed.
+
+    ``linked``: the plan saw model links on it, and its policy ignores those.
+    """
 
     id: str
     uri: str
     updated: datetime
     unit: str
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
     """What the signed plan allows a claim to do.
 
+    ``model_links_before``: model links made before that do not keep a request that is ``linked``; null: every link keeps.
     ``since``: rows created or changed from here on are compared by URI again. ``artifacts_before``: an artifact row left
     without versions goes too if it is older; null keeps them all.
     """
 
     mode: Mode
-    ignore_model_links: bool
+    model_links_before: datetime | None
     since: datetime
     artifacts_before: datetime | None
 

@@ -49,7 +49,9 @@ def error_view(result: ErrorResult, width: int) -> Iterator[Part]:
 def _version(version: ExplainedVersion) -> Iterator[Part]:
     title = words(f"{version.artifact} {version.version}", STRONG)
     if version.verdict == "orphan":
-        yield joined(title, ": ", Text("orphan", style=GOOD), " (a plan would hold it)")
+        yield joined(
+            title, ": ", Text("orphan", style=GOOD), " (a plan would hold it, unless its store cannot be listed)"
+        )
     else:
         meaning = kept_meaning(version.verdict)
         yield joined(title, ": ", words(f"kept, {version.verdict}", "bold"), f" ({meaning})" if meaning else "")

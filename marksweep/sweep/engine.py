@@ -22,14 +22,13 @@ from marksweep.errors import Incomplete
 from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Mode, Outcome
-from marksweep.model.policy import RECHECK_MARGIN
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.plan.verify import VerifiedPlan
 from marksweep.sweep.destroy import destroy, units_of
 from marksweep.sweep.journal import Intended, Journal, Pending
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
-from marksweep.sweep.prepare import Prepared, Unit, changed, or_gone, prepare
+from marksweep.sweep.prepare import Prepared, Unit, changed, claim_rules, or_gone, prepare
 from marksweep.sweep.recover import resolve_doubt, vouch
 from marksweep.sweep.turns import Turns
 
@@ -75,12 +74,9 @@ class Sweep:
     def rules(self) -> ClaimRules:
         """What the signed policy allows a claim."""
         policy = self.plan.header.policy
-        created = from_text(self.plan.header.plan.created)
         keeps = policy.keep_artifacts or self.catalog.capabilities().empty_artifacts is not None
         age = policy.min_age if policy.grace else timedelta(0)
-        return ClaimRules(
-            self.mode, policy.ignore_model_links, created - RECHECK_MARGIN, None if keeps else self.clock() - age
-        )
+        return claim_rules(self.plan.header, None if keeps else self.clock() - age)
 
     async def run(self) -> None:
         """Finish what an earlier run began, then sweep the rest of the plan. Raises what stopped it, never a group."""
@@ -200,7 +196,7 @@ class Sweep:
             await self._drain(self.options.drain.total_seconds())
         while page and not self.stopping:
             by_id = {p.id: p for p in page}
-            requests = [ClaimRequest(p.id, TOMBSTONE + p.uri, from_text(p.updated), p.unit) for p in page]
+            requests = [ClaimRequest(p.id, TOMBSTONE + p.uri, from_text(p.updated), p.unit, linked=True) for p in page]
 
             def intent(answers: Sequence[Answer]) -> None:
                 self.journal.advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], "claimed")

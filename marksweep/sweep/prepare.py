@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from marksweep.catalog.port import ClaimRequest
+from marksweep.catalog.port import ClaimRequest, ClaimRules
 from marksweep.model.entry import Entry, fingerprint
 from marksweep.model.instant import from_text
 from marksweep.model.outcome import AlreadyGone, Failed, Kept, KeptBecause, Outcome
+from marksweep.model.policy import CLOCK_SKEW, RECHECK_MARGIN
 from marksweep.model.store import StoredObject
 from marksweep.model.uri import Location, locate
+from marksweep.plan.document import Header
 from marksweep.store.port import Store
 from marksweep.sweep.places import OpenStores
 
@@ -42,7 +45,10 @@ class Unit:
 
     def requests(self, prefix: str = "") -> list[ClaimRequest]:
         """What to ask the catalog for; *prefix* stands before each URI in the row."""
-        return [ClaimRequest(e.id, prefix + e.uri, from_text(e.updated), self.id) for e in self.left]
+        return [
+            ClaimRequest(e.id, prefix + e.uri, from_text(e.updated), self.id, e.reason == "model_links_ignored")
+            for e in self.left
+        ]
 
     def outcomes(self, outcome: Outcome) -> list[tuple[Entry, str, Outcome]]:
         """The same outcome for every entry that is left."""
@@ -112,3 +118,14 @@ def _compare(unit: Unit, found: Sequence[StoredObject] | Exception, store: Store
     else:
         unit.objects = found
         prepared.ready.append(unit)
+
+
+def claim_rules(header: Header, artifacts_before: datetime | None) -> ClaimRules:
+    """What the signed policy of a plan allows a claim."""
+    created = from_text(header.plan.created)
+    return ClaimRules(
+        header.plan.mode,
+        created - CLOCK_SKEW if header.policy.ignore_model_links else None,
+        created - RECHECK_MARGIN,
+        artifacts_before,
+    )

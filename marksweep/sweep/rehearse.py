@@ -7,16 +7,14 @@ from collections import Counter
 
 import anyio.to_thread
 
-from marksweep.catalog.port import Catalog, ClaimRules
-from marksweep.model.instant import from_text
+from marksweep.catalog.port import Catalog
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, Outcome
-from marksweep.model.policy import RECHECK_MARGIN
 from marksweep.plan.verify import VerifiedPlan
 from marksweep.sweep.books import Books
 from marksweep.sweep.engine import refusal
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
-from marksweep.sweep.prepare import Unit, changed, or_gone, prepare
+from marksweep.sweep.prepare import Unit, changed, claim_rules, or_gone, prepare
 
 Line = tuple[str, str, str, str, str]
 """(id, URI, state, code, detail)."""
@@ -27,8 +25,7 @@ async def rehearse(
 ) -> tuple[Books, list[Line]]:
     """The books that a sweep would have now, and the first *most* entries that it would keep or fail."""
     header = plan.header
-    created = from_text(header.plan.created)
-    rules = ClaimRules(header.plan.mode, header.policy.ignore_model_links, created - RECHECK_MARGIN, None)
+    rules = claim_rules(header, None)
     counted: Counter[str] = Counter()
     lines: list[Line] = []
     objects = bytes_ = 0

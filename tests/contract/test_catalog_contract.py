@@ -86,7 +86,9 @@ def orphans(real: RealCatalog, orphans_of: dict[str, list[str]]) -> list[str]:
 def rules(
     mode: Mode = Mode.BOTH, *, models: bool = False, since: datetime | None = None, artifacts: datetime | None = None
 ) -> ClaimRules:
-    return ClaimRules(mode, models, since or datetime(2026, 6, 1, tzinfo=UTC), artifacts)
+    return ClaimRules(
+        mode, datetime(2100, 1, 1, tzinfo=UTC) if models else None, since or datetime(2026, 6, 1, tzinfo=UTC), artifacts
+    )
 
 
 def requests(catalog: Catalog, ids: Sequence[str], unit: str | None = None) -> list[ClaimRequest]:
@@ -285,7 +287,7 @@ def test_links_of_another_version_are_none_of_this_ones(catalog: ZenmlCatalog, o
 def test_ignored_model_links_go_with_their_version(real: RealCatalog, catalog: ZenmlCatalog) -> None:
     """Only when the plan says so; only model links; and they are in the image."""
     (linked,) = real.ids("model_only_manual")
-    asked = requests(catalog, [linked])
+    asked = [replace(r, linked=True) for r in requests(catalog, [linked])]
     assert answers(catalog.claim(asked, rules(), quiet)) == [REFERENCED]
     before, own = everything(real.database), own_rows(real.database, [linked])
     (claimed,) = catalog.claim(asked, rules(models=True), quiet)
@@ -295,10 +297,22 @@ def test_ignored_model_links_go_with_their_version(real: RealCatalog, catalog: Z
     assert claimed.image is not None
     assert len(claimed.image["model_versions_artifacts"]) == links == 1
     (hooked, *_) = sorted(set(real.by_id) - expected_orphans(real) - {linked})
-    asked = requests(catalog, [hooked])
+    asked = [replace(r, linked=True) for r in requests(catalog, [hooked])]
     with editing(real.database) as connection:
         link(connection, "step_run_output_artifact", "artifact_id", hooked)
     assert answers(catalog.claim(asked, rules(models=True), quiet)) == [REFERENCED]
+
+
+def test_a_model_link_that_the_plan_did_not_see_keeps(real: RealCatalog, catalog: ZenmlCatalog) -> None:
+    """Ignoring model links is about those that the plan saw: an entry without any, or a link newer than the plan, is kept."""
+    (linked,) = real.ids("model_only_manual")
+    asked = requests(catalog, [linked])
+    assert answers(catalog.claim(asked, rules(models=True), quiet)) == [REFERENCED]
+    with editing(real.database) as connection:
+        (made,) = connection.execute("SELECT max(created) FROM model_versions_artifacts").fetchone()
+    before = datetime.fromisoformat(made).replace(tzinfo=UTC) - timedelta(days=1)
+    newer = replace(rules(), model_links_before=before)
+    assert answers(catalog.claim([replace(r, linked=True) for r in asked], newer, quiet)) == [REFERENCED]
 
 
 def test_a_row_that_is_gone_is_gone(real: RealCatalog, catalog: ZenmlCatalog, orphans: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import anyio
 import pytest
 
 from marksweep.cli.wire import store_adapters
+from marksweep.errors import CatalogNotUnderstood
 from marksweep.mark.examine import examine
 from marksweep.mark.explain import explain
 from marksweep.mark.marking import Request, draft
@@ -28,7 +31,7 @@ from tests.support.catalogs import CLAIMED, RELEASES, RealCatalog, expected_kept
 from tests.support.catalogs import expected_orphans as fresh_orphans
 from tests.support.differences import differences, expected_differences
 from tests.support.fakes import Watcher
-from tests.support.zenml_database import beside, copy_row, digest, editing, opened
+from tests.support.zenml_database import beside, copy_row, digest, editing, insert, opened
 
 BRAVE: dict[str, Any] = {"min_age": timedelta(0), "grace": False}
 
@@ -333,3 +336,31 @@ def test_a_version_that_appears_while_pages_are_read_changes_nothing_else(tmp_pa
                     copy_row(connection, "artifact_version", version="late")
     assert len(seen) == len(set(seen))
     assert set(real.by_id) <= set(seen)
+
+
+@pytest.fixture
+def changing(tmp_path: Path) -> RealCatalog:
+    """A 0.98.0 catalog whose database may be changed."""
+    return unpacked("0.98.0", tmp_path / "changing")
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_model_that_a_service_serves_is_kept(changing: RealCatalog, encoded: bool) -> None:
+    """A deployed model is read from its URI, which only the service's own configuration names."""
+    orphans = fresh_orphans(changing)
+    served = sorted(orphans)[0]
+    config = json.dumps({"model_uri": changing.by_id[served]["uri"], "name": "s"}).encode()
+    with editing(changing.database) as connection:
+        insert(connection, "service", {"name": "svc", "config": base64.b64encode(config) if encoded else config})
+    with opened(changing) as catalog:
+        held = [c.holder for page in catalog.claims() for c in page if c.uri == changing.by_id[served]["uri"]]
+    assert "service svc" in held
+    assert mark(changing, **BRAVE).ids == orphans - {served}
+
+
+def test_a_service_that_cannot_be_read_stops_the_mark(changing: RealCatalog) -> None:
+    """It may serve a model from anywhere."""
+    with editing(changing.database) as connection:
+        insert(connection, "service", {"name": "svc", "config": b"\xff not base64"})
+    with pytest.raises(CatalogNotUnderstood, match="service 'svc'"):
+        mark(changing, **BRAVE)

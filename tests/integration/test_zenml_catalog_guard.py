@@ -286,3 +286,25 @@ def test_a_stores_options_hold_no_secrets(database: Path) -> None:
     assert "canary" not in repr(store)
     assert store.root == "s3://b/x/"
     assert store.options["client_kwargs"] == {"endpoint_url": "http://e:9", "x": {}}
+
+
+def test_a_trigger_on_a_table_that_a_claim_touches_is_refused(database: Path) -> None:
+    """Nobody has looked at what it would set off; a trigger elsewhere is the user's own business."""
+    with editing(database) as connection:
+        connection.execute("CREATE TRIGGER theirs AFTER DELETE ON api_key BEGIN SELECT 1; END")
+    with opened(database):
+        pass
+    with editing(database) as connection:
+        connection.execute("CREATE TRIGGER audit AFTER DELETE ON artifact_version BEGIN SELECT 1; END")
+    assert "'audit' on artifact_version" in refused(database).fact
+
+
+@pytest.mark.parametrize("value", ["rubbish", None, ""])
+def test_a_row_without_a_time_stops_the_mark(database: Path, value: str | None) -> None:
+    """Not with a traceback: its age cannot be known, and the message says what to look for."""
+    with editing(database) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE OR IGNORE artifact_version SET created = ? WHERE rowid = 1", (value or "",))
+    with opened(database) as catalog, pytest.raises(CatalogNotUnderstood):
+        list(catalog.survey(tags=False))

@@ -358,7 +358,7 @@ def test_json_of_any_depth_ends_in_an_answer(newest: RealCatalog) -> None:
 
 def request_for(catalog: ZenmlCatalog, version_id: str) -> tuple[ClaimRequest, ClaimRules]:
     (version,) = catalog.find(version_id)
-    rules = ClaimRules(Mode.BOTH, False, datetime(2026, 1, 1, tzinfo=UTC), None)
+    rules = ClaimRules(Mode.BOTH, None, datetime(2026, 1, 1, tzinfo=UTC), None)
     return ClaimRequest(version.id, version.uri, version.updated, version.id), rules
 
 

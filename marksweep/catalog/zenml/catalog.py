@@ -50,6 +50,7 @@ class ZenmlCatalog:
         try:
             with self._reading() as connection:
                 self._schema = reflect(connection, str(self._path))
+                sqlite.refuse_triggers(connection, self._schema.tables, str(self._path))
                 self._cookie = sqlite.schema_cookie(connection)
         except BaseException:
             self._engine.dispose()

@@ -47,7 +47,8 @@ class Claimer:
         self.load(known.row_id(r.id) for r in requests)
         ids = {known.row_id(r.id): r for r in requests}
         rows = {row.id: row for row in self._rows()}
-        references = self._references(rules)
+        linked = [row_id for row_id, request in ids.items() if request.linked]
+        references = self._references(rules, linked)
         overlaps = self.overlapping({r.id: r.uri for r in requests}, rules.since)
         answers = []
         for row_id, request in ids.items():
@@ -77,16 +78,20 @@ class Claimer:
         query = sa.select(version.c.id, version.c.uri, version.c.updated).where(version.c.id.in_(sa.select(BATCH.c.id)))
         return self.connection.execute(query).fetchall()
 
-    def _references(self, rules: ClaimRules) -> dict[str, str]:
-        """Row id -> the first references found: one joined scan per reference table, then the soft ones."""
+    def _references(self, rules: ClaimRules, linked: Sequence[str]) -> dict[str, str]:
+        """Row id -> the first references found: one joined scan per reference table, then the soft ones.
+
+        A model link is no reference only if the plan saw that the version has some, and was told to ignore them, and this
+        one is as old as the plan.
+        """
         batch = sa.select(BATCH.c.id)
         found: dict[str, str] = {}
         for kind, column in self.schema.references.items():
-            if kind is ReferenceKind.MODEL_VERSION and rules.ignore_model_links:
-                continue
-            for row_id in (
-                self.connection.execute(sa.select(column).distinct().where(column.in_(batch))).scalars().all()
-            ):
+            links = sa.select(column).distinct().where(column.in_(batch))
+            if kind is ReferenceKind.MODEL_VERSION and rules.model_links_before is not None:
+                newer = column.table.c.created >= rules.model_links_before.replace(tzinfo=None)
+                links = links.where(sa.or_(newer, column.not_in(linked)))
+            for row_id in self.connection.execute(links).scalars().all():
                 found.setdefault(row_id, kind.value)
         curated = self.schema.curated
         if curated is not None:
@@ -102,7 +107,7 @@ class Claimer:
             found.setdefault(row_id, kind.value)
         words = dict.fromkeys(found, "")
         for row_id, reference in references(self.connection, self.schema, self.mentions, sorted(found)[:50]):
-            if not words[row_id] and not (reference.kind is ReferenceKind.MODEL_VERSION and rules.ignore_model_links):
+            if not words[row_id] and reference.kind == found[row_id]:
                 words[row_id] = f"{reference.kind}: {reference.holder}"
         return {row_id: words[row_id] or kind for row_id, kind in found.items()}
 
@@ -164,7 +169,7 @@ class Claimer:
         yield visualization, visualization.c.artifact_version_id.in_(batch)
         for table in self.schema.owned_resources:
             yield table, sa.and_(table.c.resource_type == known.RESOURCE_VERSION, table.c.resource_id.in_(batch))
-        if rules.ignore_model_links:
+        if rules.model_links_before is not None:
             links = self.schema.table(known.MODEL_LINKS)
             yield links, links.c.artifact_version_id.in_(batch)
 

@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -76,11 +76,29 @@ def schema_cookie(connection: sa.Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
 
 
+def refuse_triggers(connection: sa.Connection, tables: Collection[str], where: str) -> None:
+    """Raise CatalogNotUnderstood for a trigger on one of *tables*: a claim could set off what nobody has looked at."""
+    found = connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, table in found:
+        if str(table).lower() in tables:
+            raise CatalogNotUnderstood(
+                f"the database {where} has a trigger {str(name)!r} on {table}, which ZenML does not make",
+                "look at what it does, and drop it while marksweep runs",
+            )
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """Turn SQLite's own refusals into errors with a remedy."""
     try:
         yield
+    except ValueError as error:
+        if not any(words in str(error) for words in ("isoformat", "parse")):  # SQLAlchemy's words for a bad time
+            raise
+        raise CatalogNotUnderstood(
+            f"a value in the catalog cannot be read: {error}",
+            "find the row, repair or delete it in ZenML, then try again",
+        ) from None
     except sa.exc.DatabaseError as error:
         if getattr(error.orig, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Incomplete(

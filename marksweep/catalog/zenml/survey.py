@@ -6,17 +6,21 @@ Rows that appear meanwhile may be missed or seen without their newest reference:
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from marksweep.catalog.zenml import known
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.catalog.zenml.soft import Mentions
+from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.version import Claim, ReferenceKind, Surveyed, Version
 
 PAGE_SECONDS = 0.2
@@ -152,7 +156,10 @@ def version_of(row: Sequence[object], tags: frozenset[str] = frozenset()) -> Ver
 def utc(moment: object) -> datetime:
     """ZenML's naive times are UTC."""
     if not isinstance(moment, datetime):
-        raise TypeError(f"a time was expected in the catalog, found {moment!r}")
+        raise CatalogNotUnderstood(
+            f"a row of the catalog has {moment!r} where ZenML writes a time",
+            "find it (artifact_version, created or updated) and repair or delete it in ZenML, then try again",
+        )
     return moment.replace(tzinfo=UTC)
 
 
@@ -198,7 +205,7 @@ def tags_of(
 
 
 def claims(connection: sa.Connection, schema: Schema) -> Iterator[Sequence[Claim]]:
-    """URIs of visualizations (with their version) and of logs."""
+    """URIs of visualizations (with their version), of logs, and of models that a service serves."""
     visualization = schema.table(known.VISUALIZATION[0])
     rowid: sa.ColumnElement[Any] = sa.literal_column("artifact_visualization.rowid")
     query = sa.select(rowid, visualization.c.uri, visualization.c.artifact_version_id)
@@ -212,3 +219,23 @@ def claims(connection: sa.Connection, schema: Schema) -> Iterator[Sequence[Claim
         query = sa.select(sa.literal_column("logs.rowid"), logs.c.uri).where(logs.c.uri.is_not(None))
         for rows in Pages().over(connection, logs, query):
             yield [Claim(str(row[1]), "a log file") for row in rows]
+    service = schema.get("service")
+    if service is not None and "config" in service.c:
+        configured = connection.execute(sa.select(service.c.name, service.c.config)).fetchall()
+        yield [Claim(uri, f"service {name}") for name, blob in configured for uri in _model_uris(blob, str(name))]
+
+
+def _model_uris(blob: object, name: str) -> list[str]:
+    """Where the models lie that a service was deployed with: ``model_uri`` in its configuration, base64 of JSON."""
+    if not blob:
+        return []
+    try:
+        text = blob if isinstance(blob, bytes) else str(blob).encode()
+        configuration = msgspec.json.decode(text if text[:1] == b"{" else base64.b64decode(text, validate=True))
+    except (binascii.Error, msgspec.MsgspecError, RecursionError):
+        raise CatalogNotUnderstood(
+            f"the configuration of service {name!r} is not base64 of JSON: it may serve a model from anywhere",
+            "look at it with `zenml model deployment describe`; delete the service if it is damaged",
+        ) from None
+    uri = configuration.get("model_uri") if isinstance(configuration, dict) else None
+    return [uri] if isinstance(uri, str) and uri else []

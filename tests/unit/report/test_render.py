@@ -316,7 +316,7 @@ def test_explain_shows_the_verdict_and_every_rule() -> None:
         "step_input step 'evaluate' of run 'training-2026-10-01'",
         "✗ referenced referenced by step_input",
         "✓ pinned not pinned",
-        "train::model_checkpoint 7: orphan (a plan would hold it)",
+        "train::model_checkpoint 7: orphan (a plan would hold it, unless its store cannot be listed)",
         "references: none",
     ):
         assert phrase in shown
