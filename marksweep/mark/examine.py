@@ -30,6 +30,8 @@ class Examined:
 
 
 REMEMBERED = 10_000
+PLAINLY_FITS = 1_000
+"""ASCII characters that fit into an entry's line however they are escaped (at most six bytes each)."""
 
 
 def circumstances(catalog: Catalog, stores: Stores, now: datetime) -> Circumstances:
@@ -87,6 +89,9 @@ def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, wor
 
 def _fits(version: Version) -> bool:
     """Whether a plan can hold the version, whatever its sizes turn out to be: names and URIs have a limit there."""
+    text = version.uri + version.artifact + version.version + version.project
+    if len(text) < PLAINLY_FITS and text.isascii():
+        return True
     created, updated = to_text(version.created), to_text(version.updated)
     try:
         encode_entry(

@@ -33,6 +33,13 @@ CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTE
 """
 
 
+_ORPHAN = "INSERT INTO orphan VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)"
+_SPELLING = "INSERT INTO spelling VALUES (?,?,?,?)"
+_SEEN = "INSERT INTO seen VALUES (?,?,?,?)"
+_ROWS = 1_000
+"""Rows that are written at a time."""
+
+
 class Spelling(NamedTuple):
     """One key: whose it is, whether it is alive (or an orphan's own), and who to name."""
 
@@ -62,6 +69,7 @@ class Worksheet:
         self._db.executescript(_SCHEMA)
         self.kept: Counter[KeptReason] = Counter()
         self.versions = 0
+        self._unwritten: dict[str, list[tuple[object, ...]]] = {_ORPHAN: [], _SPELLING: [], _SEEN: []}
 
     def __enter__(self) -> Self:
         self._db.execute("BEGIN")
@@ -75,8 +83,8 @@ class Worksheet:
 
     def add_orphan(self, version: Version, key: str, reason: EntryReason) -> None:
         """An orphan as far as the rules about single versions say."""
-        self._db.execute(
-            "INSERT INTO orphan VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)",
+        self._write(
+            _ORPHAN,
             (
                 version.id, key.encode(), version.artifact, version.version, version.project, version.uri,
                 version.store_id, to_text(version.created), to_text(version.updated), reason,
@@ -85,13 +93,19 @@ class Worksheet:
 
     def add_spellings(self, keys: Iterable[str], owner: str | None, *, own: bool, holder: str | None = None) -> None:
         """Keys that *owner* (a version's id, or nobody's) lays claim to."""
-        rows = [(key.encode("utf-8", "surrogateescape"), owner, int(own), holder) for key in keys]
-        self._db.executemany("INSERT INTO spelling VALUES (?,?,?,?)", rows)
+        for key in keys:
+            self._write(_SPELLING, (key.encode("utf-8", "surrogateescape"), owner, int(own), holder))
 
     def add_seen(self, version: Version) -> None:
         """Remember a version for the rank within its artifact."""
-        row = (version.artifact_id, version.created.isoformat(), version.number, version.id)
-        self._db.execute("INSERT INTO seen VALUES (?,?,?,?)", row)
+        self._write(_SEEN, (version.artifact_id, version.created.isoformat(), version.number, version.id))
+
+    def _write(self, statement: str, row: tuple[object, ...]) -> None:
+        rows = self._unwritten[statement]
+        rows.append(row)
+        if len(rows) >= _ROWS:
+            self._db.executemany(statement, rows)
+            rows.clear()
 
     def keep(self, ids: Sequence[str], reason: KeptReason) -> None:
         """These are no orphans after all; their keys count as alive from now on."""
@@ -110,7 +124,10 @@ class Worksheet:
         self.keep([r[0] for r in rows], KeptReason.NEWEST)
 
     def index(self) -> None:
-        """Once everything is in."""
+        """Once everything is in: write the rest, and make it fast to look up. Nothing may be read before."""
+        for statement, rows in self._unwritten.items():
+            self._db.executemany(statement, rows)
+            rows.clear()
         self._db.execute("CREATE INDEX spelling_key ON spelling (key)")
         self._db.execute("CREATE INDEX orphan_key ON orphan (key, id)")
         self._db.execute("CREATE INDEX orphan_shares ON orphan (shares) WHERE shares IS NOT NULL")

@@ -11,9 +11,10 @@ UTF-8 bytes is also the order in which S3 and GCS list the objects below them.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SCHEMES = {
     "s3": "s3", "s3a": "s3", "s3n": "s3",
@@ -37,11 +38,11 @@ class Location:
     scheme: str
     bucket: str
     segments: tuple[str, ...]
+    key: str = field(init=False, compare=False, repr=False)
+    """The order and prefix key, ``scheme://bucket/segment/…/``."""
 
-    @property
-    def key(self) -> str:
-        """The order and prefix key, ``scheme://bucket/segment/…/``."""
-        return "/".join((f"{self.scheme}://{self.bucket}", *self.segments, ""))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", "/".join((f"{self.scheme}://{self.bucket}", *self.segments, "")))
 
     @property
     def path(self) -> str:
@@ -50,6 +51,7 @@ class Location:
         return f"/{joined}" if self.scheme == "file" else joined
 
 
+@functools.lru_cache(maxsize=1024)
 def locate(uri: str) -> Location:
     """Read *uri* strictly; raise :class:`UriRefused` unless it has exactly one meaning.
 

@@ -77,7 +77,11 @@ class Judge:
     def verdict(self, surveyed: Surveyed) -> Answer | None:
         """The first answer that keeps the version, or None when no rule here does."""
         self._remember(surveyed.version)
-        return next((answer for answer in self.answers(surveyed) if answer.keeps), None)
+        for rule, ask in _RULES:
+            detail = ask(self, surveyed)
+            if detail is not None:
+                return Answer(rule, True, detail)
+        return None
 
     def answers(self, surveyed: Surveyed) -> Iterator[Answer]:
         """Every rule's answer, in order."""
