@@ -82,6 +82,10 @@ class Filters:
             return Mode.ONLY_ARTIFACT
         return Mode.ONLY_METADATA if self.only_metadata else Mode.BOTH
 
+    def check(self) -> None:
+        """Raise UsageError for a value that cannot be used, before anything else is looked at."""
+        _ = self.mode, self.policy()
+
     def policy(self) -> Policy:
         """The policy that these options mean; raise UsageError for a value that cannot be used."""
         for name in ("keep_latest", "max_entries", "max_bytes", "max_share"):

@@ -46,6 +46,7 @@ def mark(
 
     def work() -> tuple[Document, ExitStatus]:
         began = time.monotonic()
+        filters.check()
         check_out(out, force=force)
         expires_after = read_duration("--expires", expires)
         if not expires_after:

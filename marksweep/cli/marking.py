@@ -41,9 +41,7 @@ def check_out(out: Path, *, force: bool) -> None:
             "write the new plan to another file, so that none is lost",
         )
     if out.exists() and not force:
-        raise UsageError(
-            f"{out} exists already", "choose another path; a plan that people may have approved is never lost"
-        )
+        raise UsageError(f"{out} exists already", "choose another path with --out, or replace that plan with --force")
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent} to write the plan to", "make it, or choose another path")
 

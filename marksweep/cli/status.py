@@ -14,6 +14,12 @@ LINES = 100
 """Kept and failed entries that are named."""
 
 
+def finished(plan: SignedPlan) -> bool:
+    """Whether an earlier run left nothing to do of *plan*."""
+    books = sweep_status(plan).books
+    return not (books.not_attempted or books.failed or books.in_doubt)
+
+
 def sweep_status(plan: SignedPlan) -> StatusResult:
     """The state of *plan*'s sweep; all of it is "not attempted" when there is no journal."""
     planned, running = plan.header.totals.entries, is_held(plan.path)

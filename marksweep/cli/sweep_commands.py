@@ -42,6 +42,7 @@ def sweep(
     from marksweep.cli.identity import signing
     from marksweep.cli.identity import trust as trusted
     from marksweep.cli.screen import Screen, conclude
+    from marksweep.cli.status import finished
     from marksweep.cli.summaries import summary
     from marksweep.cli.sweeping import check_catalog, rehearse_plan, sweep_plan
     from marksweep.cli.wire import open_catalog, store_adapters
@@ -58,7 +59,7 @@ def sweep(
                 stores = store_adapters(store_options)
                 if dry_run:
                     return rehearse_plan(screen, verified, opened, stores)
-                if not yes:
+                if not yes and not finished(verified):
                     ask(screen, summary(verified, now))
                 return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell))
 
@@ -146,7 +147,12 @@ def ask(screen: Screen, plan: PlanSummary) -> None:
 
     check_terminal()
     screen.err.print(confirmation(plan))
-    if not typer.confirm("Delete?", default=False, err=True):
+    try:
+        confirmed = typer.confirm("Delete?", default=False, err=True)
+    except typer.Abort:  # Ctrl-C or Ctrl-D
+        screen.err.print()
+        confirmed = False
+    if not confirmed:
         raise Interrupted("not confirmed", "run the same command again when the plan is right")
 
 

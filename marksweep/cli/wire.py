@@ -66,7 +66,7 @@ class StoreAdapters:
             return s3.open_store(store, {**self._options.get("*", {}), **self._options.get(store.name, {})})
         from marksweep.store import local
 
-        return local.open_store(store)
+        return local.open_store(store, may_be_empty=False)
 
     def root_keys(self, store: ArtifactStore) -> tuple[str, ...]:
         return self.spellings(store.root) if store.root else ()

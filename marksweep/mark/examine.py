@@ -14,7 +14,7 @@ from marksweep.model.entry import MAX_INTEGER, Entry, EntryReason, fingerprint
 from marksweep.model.instant import to_text
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
 from marksweep.model.uri import locate
-from marksweep.model.verdict import Circumstances, Judge, KeptReason
+from marksweep.model.verdict import TOMBSTONE, Circumstances, Judge, KeptReason
 from marksweep.model.version import Surveyed, Version
 from marksweep.plan.document import encode_entry
 from marksweep.store.port import Stores
@@ -73,7 +73,8 @@ def examine(
 def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet) -> None:
     version = surveyed.version
     worksheet.versions += 1
-    worksheet.add_spellings(stores.spellings(version.uri), version.id, own=True)
+    place = version.uri.removeprefix(TOMBSTONE)  # a marked row may yet get its URI back
+    worksheet.add_spellings(stores.spellings(place), version.id, own=True)
     if policy.keep_latest:
         worksheet.add_seen(version)
     verdict = judge.verdict(surveyed)

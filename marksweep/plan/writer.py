@@ -175,9 +175,7 @@ def _publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def _exists(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} exists already", "choose another path; a plan that people may have approved is never lost"
-    )
+    return UsageError(f"{path} exists already", "choose another path with --out, or replace that plan with --force")
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _table(books: BooksFacts, mode: Mode, *, dry_run: bool) -> Part:
     }[mode]
     parts = [
         ("would be deleted" if dry_run else "deleted", books.deleted, going, GOOD),
-        ("already gone", books.gone, "somebody else removed the row first", ""),
+        ("already gone", books.gone, "the row was gone before this sweep reached it", ""),
         ("kept: referenced", books.referenced, "something refers to it again", CAUTION),
         ("kept: changed", books.changed, "row or objects are not as planned", CAUTION),
         ("kept: protected", books.protected, "something alive uses its place", CAUTION),

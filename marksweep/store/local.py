@@ -30,8 +30,11 @@ KEYS_PER_HOP = 500
 
 
 @asynccontextmanager
-async def open_store(store: ArtifactStore) -> AsyncIterator[Store]:
-    """Open the local folder that *store* names. Raises StoreRefused unless it exists; it is never created."""
+async def open_store(store: ArtifactStore, *, may_be_empty: bool = True) -> AsyncIterator[Store]:
+    """Open the local folder that *store* names. Raises StoreRefused unless it exists; it is never created.
+
+    With *may_be_empty* off an empty folder is refused, too: most likely nothing is mounted on it.
+    """
     path = local_path(store.root)
     if path is None:
         raise _refused(store.root, "it is not an absolute path", "Give the store an absolute path or a file:// URI.")
@@ -39,6 +42,9 @@ async def open_store(store: ArtifactStore) -> AsyncIterator[Store]:
         real, root = local_fs.open_root(path)
     except (OSError, ValueError) as error:
         raise _refused(store.root, _reason(error), "Mount it, or run marksweep where it is mounted.") from None
+    if not may_be_empty and not os.listdir(root):  # noqa: PTH208 - a descriptor, not a path
+        os.close(root)
+        raise _refused(store.root, "it is empty", "Mount it, or run marksweep where it is mounted.")
     try:
         yield LocalStore(store.root, real, root)
     finally:

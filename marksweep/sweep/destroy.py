@@ -20,7 +20,7 @@ from marksweep.sweep.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A unit that a claim took: its entries as the journal holds them; the first carries the objects."""
+    """A unit that a claim took: its entries as the journal holds them, each with the unit's objects."""
 
     entries: Sequence[Pending]
 
@@ -35,7 +35,7 @@ class Claimed:
 
     @property
     def objects(self) -> list[StoredObject]:
-        return [o for e in self.entries for o in e.objects]
+        return list({o.key: o for e in self.entries for o in e.objects}.values())
 
     def outcomes(self, outcome: Outcome) -> list[tuple[Pending, str, Outcome]]:
         """*outcome* for the first entry; the others share its fate and count nothing."""
@@ -81,13 +81,13 @@ async def destroy(
     reverted = [u for u in units if any(e.id in back for e in u.entries)]
     journal.abort([e.id for u in reverted for e in u.entries])
     going = [u for u in units if u not in reverted]
-    if mode is Mode.BOTH:
-        uris = {e.id: e.uri for u in going for e in u.entries}
-        taken = await turns(catalog.overlapping, uris, since) if uris else {}
-        for unit in [u for u in going if any(e.id in taken for e in u.entries)]:
-            going.remove(unit)
-            who = next(taken[e.id] for e in unit.entries if e.id in taken)
-            outcomes += unit.outcomes(Kept(KeptBecause.PROTECTED, f"its row is removed and its bytes are left: {who}"))
+    uris = {e.id: e.uri for u in going for e in u.entries}
+    taken = await turns(catalog.overlapping, uris, since) if uris else {}
+    for unit in [u for u in going if any(e.id in taken for e in u.entries)]:
+        going.remove(unit)
+        who = next(taken[e.id] for e in unit.entries if e.id in taken)
+        row = "removed" if mode is Mode.BOTH else "marked"
+        outcomes += unit.outcomes(Kept(KeptBecause.PROTECTED, f"its row is {row} and its bytes are left: {who}"))
     outcomes += await _delete(going, stores, resumed=resumed)
     journal.settle(outcomes)
     return outcomes

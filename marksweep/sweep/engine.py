@@ -160,15 +160,8 @@ class Sweep:
         def intent(answers: Sequence[Answer]) -> None:
             self.journal.settle(refused(answers))  # before the commit too: a crash after it must not forget them
             taken = [a for a in answers if a.answer is ClaimAnswer.CLAIMED]
-            firsts = {units[a.id].id: a.id for a in reversed(taken)}
             self.journal.intend(
-                number,
-                [
-                    Intended(
-                        entries[a.id], units[a.id].id, units[a.id].objects if a.id in firsts.values() else (), a.image
-                    )
-                    for a in taken
-                ],
+                number, [Intended(entries[a.id], units[a.id].id, units[a.id].objects, a.image) for a in taken]
             )
 
         requests = [r for unit in prepared.ready for r in unit.requests()]

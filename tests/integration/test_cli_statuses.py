@@ -70,7 +70,7 @@ def test_2_mark_never_replaces_a_plan_unless_forced(cli: Cli, newest: RealCatalo
     before = plan.read_bytes()
     again = ("mark", "--catalog", newest.url, "--no-grace", "--out", plan)
     refused = cli(*again)
-    refused.refused(2, "exists already", "a plan that people may have approved is never lost")
+    refused.refused(2, "exists already", "replace that plan with --force")
     assert "versions" not in refused.err
     assert plan.read_bytes() == before
     assert cli(*again, "--force").status == 0

@@ -72,7 +72,7 @@ def test_a_process_of_its_own_behaves_like_the_command_in_the_tests(
     assert "27 of 27 entries deleted" in swept.out
     receipt = json.loads(Path(f"{out}.receipt.json").read_bytes())
     assert not errors("receipt", receipt)
-    assert run(cli, "sweep", out, "--catalog", newest.url, stdin=subprocess.DEVNULL).status == 2
+    assert run(cli, "prune", "--catalog", newest.url, stdin=subprocess.DEVNULL).status == 2
 
 
 def test_quiet_says_nothing_on_standard_error(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
@@ -141,6 +141,25 @@ def test_a_terminal_is_asked_and_no_means_no(cli: Cli, newest: RealCatalog, plan
         assert word in text, shown
     assert "\x1b[" in shown, "a terminal is given colours"
     assert newest.file_digests() == before
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_leaving_the_question_means_no(cli: Cli, newest: RealCatalog, plan: Path, key: str) -> None:
+    """Ctrl-C or Ctrl-D at the question: 130, nothing is deleted, and no traceback."""
+    before = newest.file_digests()
+    status, shown = on_terminal(cli, "sweep", plan, "--catalog", newest.url, typed=key)
+    assert status == 130
+    assert "not confirmed" in shown
+    assert "Traceback" not in shown
+    assert newest.file_digests() == before
+
+
+def test_a_finished_plan_is_not_asked_about(cli: Cli, newest: RealCatalog, plan: Path) -> None:
+    """There is nothing left that a person could say no to."""
+    cli("sweep", plan, "--yes", "--catalog", newest.url)
+    ended = cli("sweep", plan, "--catalog", newest.url)
+    assert ended.status == 0
+    assert "nothing left to do" in ended.out
 
 
 def test_a_terminal_without_colours_and_yes_means_yes(cli: Cli, newest: RealCatalog, plan: Path) -> None:

@@ -22,7 +22,7 @@ from marksweep.catalog.zenml import known
 from marksweep.catalog.zenml.references import references
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.catalog.zenml.soft import Mentions
-from marksweep.catalog.zenml.survey import utc
+from marksweep.catalog.zenml.survey import service_claims, utc
 from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.outcome import Mode
 from marksweep.model.uri import claims, contains
@@ -116,17 +116,9 @@ class Claimer:
 
         Rows of *uris* count only if they moved: as planned, the mark has compared them with each other.
         """
-        version = self.schema.table("artifact_version")
-        moment = since.replace(tzinfo=None)
-        recent = sa.select(version.c.id, version.c.uri).where(
-            sa.or_(version.c.created >= moment, version.c.updated >= moment)
-        )
-        own = {known.row_id(i): uri for i, uri in uris.items()}
         wanted = {id_: claims(uri.removeprefix(TOMBSTONE)) for id_, uri in uris.items()}
         found: dict[str, str] = {}
-        newcomers = [
-            (known.dashed(i), claims(u)) for i, u in self.connection.execute(recent).fetchall() if own.get(i) != u
-        ]
+        newcomers = list(self._newcomers({known.row_id(i): uri for i, uri in uris.items()}, since.replace(tzinfo=None)))
         if not newcomers:
             return found
         exact: dict[str, list[str]] = {}
@@ -137,8 +129,28 @@ class Claimer:
         for other, keys in newcomers:
             for key in keys:
                 for id_ in _overlaps(key, exact, ordered):
-                    found[id_] = f"version {other}, created or changed since the plan, claims the same place"
+                    found[id_] = f"{other}, created or changed since the plan, claims the same place"
         return found
+
+    def _newcomers(self, own: Mapping[str, str], moment: datetime) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Who claims which keys by a row created or changed since *moment*: versions, visualizations, logs, services."""
+        version = self.schema.table("artifact_version")
+        recent = sa.or_(version.c.created >= moment, version.c.updated >= moment)
+        for row_id, uri in self.connection.execute(sa.select(version.c.id, version.c.uri).where(recent)).fetchall():
+            if own.get(row_id) not in (uri, uri.removeprefix(TOMBSTONE)):
+                yield f"version {known.dashed(row_id)}", claims(uri.removeprefix(TOMBSTONE))
+        shown = self.schema.table(known.VISUALIZATION[0])
+        query = sa.select(shown.c.artifact_version_id, shown.c.uri).where(shown.c.created >= moment)
+        for row_id, uri in self.connection.execute(query).fetchall():
+            if row_id not in own:
+                yield f"a visualization of version {known.dashed(row_id)}", claims(uri)
+        logs = self.schema.get("logs")
+        if logs is not None and "uri" in logs.c and "created" in logs.c:
+            written = sa.select(logs.c.uri).where(logs.c.created >= moment, logs.c.uri.is_not(None))
+            for uri in self.connection.execute(written).scalars().all():
+                yield "a log file", claims(uri)
+        for claim in service_claims(self.connection, self.schema):
+            yield claim.holder, claims(claim.uri)
 
     def remove(self, claimed: Sequence[Claimed], rules: ClaimRules) -> list[Claimed]:
         """Take the claimed versions out of reach; return the answers with images of the removed rows."""

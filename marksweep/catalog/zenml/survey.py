@@ -219,10 +219,16 @@ def claims(connection: sa.Connection, schema: Schema) -> Iterator[Sequence[Claim
         query = sa.select(sa.literal_column("logs.rowid"), logs.c.uri).where(logs.c.uri.is_not(None))
         for rows in Pages().over(connection, logs, query):
             yield [Claim(str(row[1]), "a log file") for row in rows]
+    yield service_claims(connection, schema)
+
+
+def service_claims(connection: sa.Connection, schema: Schema) -> list[Claim]:
+    """The models that services serve; raise CatalogNotUnderstood when a service's configuration cannot be read."""
     service = schema.get("service")
-    if service is not None and "config" in service.c:
-        configured = connection.execute(sa.select(service.c.name, service.c.config)).fetchall()
-        yield [Claim(uri, f"service {name}") for name, blob in configured for uri in _model_uris(blob, str(name))]
+    if service is None or "config" not in service.c:
+        return []
+    configured = connection.execute(sa.select(service.c.name, service.c.config)).fetchall()
+    return [Claim(uri, f"service {name}") for name, blob in configured for uri in _model_uris(blob, str(name))]
 
 
 def _model_uris(blob: object, name: str) -> list[str]:

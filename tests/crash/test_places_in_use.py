@@ -1,0 +1,166 @@
+"""What somebody begins to use after the plan was made keeps its bytes, whatever row says so; an absent store is not empty."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marksweep.errors import ExitStatus, StoreRefused
+from marksweep.model.entry import Entry
+from marksweep.model.outcome import Mode
+from tests.crash import world as worlds
+from tests.crash.fuse import Fuse, PowerCut
+from tests.crash.world import World, make_world
+
+LATER = "2026-11-22 10:00:00.000000"
+
+
+class CutAt(Fuse):
+    """Cuts the power at the first point whose name begins with *name*."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def point(self, name: str) -> None:
+        if self.blown is None and name.startswith(self.name):
+            self.blown = name
+            raise PowerCut(name)
+        super().point(name)
+
+
+def cut(world: World, name: str) -> None:
+    """Sweep until the power goes at the point *name*."""
+    fuse = CutAt(name)
+    with pytest.raises(PowerCut):
+        world.sweep(
+            batch=500,
+            around_catalog=fuse.around("catalog"),
+            around_stores=fuse.around_stores,
+            around_journal=fuse.around("journal"),
+        )
+
+
+def row_id(shown: str) -> str:
+    return shown.replace("-", "")
+
+
+def copy_row(db: sqlite3.Connection, table: str, where: str, **changes: object) -> None:
+    db.row_factory = sqlite3.Row
+    row: dict[str, Any] = dict(db.execute(f"SELECT * FROM {table} WHERE {where}").fetchone()) | changes
+    db.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({','.join('?' * len(row))})", list(row.values()))
+
+
+def serve(world: World, entry: Entry, db: sqlite3.Connection) -> None:
+    (project,) = db.execute("SELECT id FROM project LIMIT 1").fetchone()
+    config = base64.b64encode(json.dumps({"model_uri": entry.uri}).encode())
+    db.execute(
+        "INSERT INTO service (id, created, updated, name, project_id, service_type, type, flavor, config)"
+        " VALUES (?,?,?,'churn',?,'{}','model','mlflow',?)",
+        (uuid.uuid4().hex, LATER, LATER, project, config),
+    )
+
+
+def show(world: World, entry: Entry, db: sqlite3.Connection) -> None:
+    live = next(v for v in world.catalog.versions if v not in world.catalog.orphans)
+    row = (uuid.uuid4().hex, LATER, LATER, "html", entry.uri + "/data.json", live)
+    db.execute("INSERT INTO artifact_visualization VALUES (?,?,?,?,?,?)", row)
+
+
+def log(world: World, entry: Entry, db: sqlite3.Connection) -> None:
+    copy_row(db, "logs", "1 LIMIT 1", id=uuid.uuid4().hex, uri=entry.uri + "/out.log", created=LATER, source="x")
+
+
+@pytest.mark.parametrize("use", [serve, show, log])
+def test_a_place_that_came_into_use_since_the_plan_is_protected(
+    tmp_path: Path, use: Callable[[World, Entry, sqlite3.Connection], None]
+) -> None:
+    """A served model, a visualization of a live version, a log file: each would have kept it at the mark."""
+    world = make_world(tmp_path / "w", versions=32, eventful=False)
+    entry = world.expected.plan[0]
+    with world.edit() as db:
+        use(world, entry, db)
+    found = world.sweep(batch=500)
+    assert (found.status, found.protected) == (ExitStatus.ENTRIES_KEPT, 1)
+    assert any(Path(entry.uri).rglob("*"))
+
+
+def test_a_version_registered_at_a_marked_place_keeps_its_bytes(tmp_path: Path) -> None:
+    """Only-artifact, killed before the bytes went: a new version at the same URI is not swept along by the resume."""
+    world = make_world(tmp_path / "w", Mode.ONLY_ARTIFACT, versions=32, eventful=False)
+    entry = world.expected.plan[0]
+    cut(world, "before store.delete")
+    with world.edit() as db:
+        copy_row(
+            db, "artifact_version", f"id = '{row_id(entry.id)}'", id=uuid.uuid4().hex, uri=entry.uri, version="again",
+            version_number=None, created=LATER, updated=LATER,
+        )  # fmt: skip
+    found = world.sweep(batch=500)
+    assert (found.status, found.protected) == (ExitStatus.ENTRIES_KEPT, 1)
+    assert any(p.is_file() for p in Path(entry.uri).rglob("*"))
+
+
+def test_a_marked_row_claims_its_place_at_the_next_mark(tmp_path: Path) -> None:
+    """It may yet get its URI back: another orphan at the same place is not planned meanwhile."""
+    world = make_world(tmp_path / "w", Mode.ONLY_ARTIFACT, versions=32, eventful=False)
+    entry = world.expected.plan[0]
+    cut(world, "before catalog.settle")
+    with world.edit() as db:
+        copy_row(
+            db, "artifact_version", f"id = '{row_id(entry.id)}'", id=uuid.uuid4().hex, uri=entry.uri, version="again",
+            version_number=None,
+        )  # fmt: skip
+    second = tmp_path / "second"
+    second.mkdir()
+    _, entries = worlds.mark(second, world.catalog.url, Mode.BOTH)
+    assert entry.uri not in {e.uri for e in entries}
+
+
+@pytest.mark.parametrize("point", ["before catalog.settle", "after catalog.claim"])
+def test_a_unit_loses_no_key_with_its_first_row(tmp_path: Path, point: str) -> None:
+    """Two versions at one URI, only-artifact: when somebody removes the first one's row, the other still deletes all bytes."""
+    folder = tmp_path / "w"
+    folder.mkdir()
+    catalog = worlds.small(folder / "zenml", 32, worlds.SEED)
+    with sqlite3.connect(catalog.database) as db:
+        shown = {r[0] for r in db.execute("SELECT artifact_version_id FROM artifact_visualization")}
+        first, other = sorted([v for v in catalog.versions if v in catalog.orphans and v not in shown][:2])
+        shutil.rmtree(catalog.uris[other])
+        db.execute("UPDATE artifact_version SET uri = ? WHERE id = ?", (catalog.uris[first], other))
+    db.close()
+    trust, entries = worlds.mark(folder, catalog.url, Mode.ONLY_ARTIFACT)
+    expected = worlds.Expected(entries, Mode.ONLY_ARTIFACT)
+    world = World(folder, catalog, Mode.ONLY_ARTIFACT, trust, expected, worlds.observe(catalog.root, catalog.database))
+    cut(world, point)
+    with world.edit() as db:
+        db.execute("DELETE FROM run_metadata_resource WHERE resource_id = ?", (first,))
+        db.execute("DELETE FROM artifact_version WHERE id = ?", (first,))
+    assert world.sweep(batch=500).status is ExitStatus.DONE
+    assert not any(p.is_file() for p in Path(catalog.uris[first]).rglob("*"))
+
+
+def test_an_empty_store_is_refused_and_not_taken_for_swept(tmp_path: Path) -> None:
+    """Killed before the bytes went, and the store's disk is not mounted at the resume: nothing is said to be deleted."""
+    world = make_world(tmp_path / "w", versions=32, eventful=False)
+    cut(world, "before store.delete")
+    with worlds.open_catalog(world.catalog.url, None) as catalog:
+        roots = [Path(s.root) for s in catalog.stores().values() if s.flavor == "local"]
+    used = [r for r in roots if any(e.uri.startswith(f"{r}/") for e in world.expected.plan)]
+    for root in used:
+        root.rename(f"{root}.away")
+        root.mkdir()
+    with pytest.raises(StoreRefused, match="it is empty"):
+        world.sweep(batch=500)
+    for root in used:
+        root.rmdir()
+        Path(f"{root}.away").rename(root)
+    assert world.sweep(batch=500).status is ExitStatus.DONE
+    assert not any(Path(e.uri).exists() for e in world.expected.plan)
