@@ -73,7 +73,8 @@ async def destroy(
 
     The rows are seen absent (or marked, in mode only-artifact) once more, by a read that waits for open transactions; a row
     that came back (a server that lost an acknowledged commit, a restored backup) is planned again and its bytes are left.
-    What is *resumed* rests on a journal that somebody may have damaged: only keys that are listed in the unit's place go.
+    What is *resumed* rests on a journal that somebody may have damaged: only objects that are listed
+    in the unit's place, and are what they were, go.
     """
     outcomes: list[tuple[Pending, str, Outcome]] = []
     present = await turns(catalog.presence, [e.id for u in units for e in u.entries])
@@ -128,8 +129,8 @@ async def _as_listed(
         if isinstance(found, Exception):
             failed += unit.outcomes(Failed("listing", str(found)))
         else:
-            here = {o.key for o in found}
-            listed = [replace(e, objects=tuple(o for o in e.objects if o.key in here)) for e in unit.entries]
+            here = set(found)
+            listed = [replace(e, objects=tuple(o for o in e.objects if o in here)) for e in unit.entries]
             going.append(Claimed(listed))
     return going, failed
 

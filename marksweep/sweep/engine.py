@@ -196,7 +196,7 @@ class Sweep:
 
             answers = await self._ask(self.catalog.settle, requests, intent)
             self._settle([(by_id[a.id], by_id[a.id].unit, r) for a in answers if (r := refusal(a)) is not None])
-            await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED])
+            await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], resumed=True)
             page = self.journal.pending(["marked"], most=PAGE)
 
     async def _drain(self, seconds: float) -> None:

@@ -257,3 +257,18 @@ def _secret(ended: Ended) -> None:
     squeezed = "".join((ended.out + ended.err).split())
     for form in (CANARY, CANARY.replace("/", "%2F"), CREDENTIALS["AWS_SECRET_ACCESS_KEY"]):
         assert form not in squeezed, ended
+
+
+def test_what_was_written_after_a_refused_delete_stays(cloud: Cloud) -> None:
+    """A delete is denied; days later the key holds somebody else's content: the resumed sweep leaves it and says so."""
+    assert cloud.mark().status == 0
+    planned, before = cloud.planned_keys(), cloud.objects()
+    victim = next(k for k in sorted(planned) if "/tagged_unlinked/" in k)
+    sweep = ("sweep", cloud.plan, "--yes", "--catalog", cloud.catalog.url, "--ignore-errors")
+    with cloud.bucket.denied(victim.removeprefix("zenml/")):
+        cloud.cli.json(*sweep, status=12)
+    cloud.bucket.put_keys(victim, body=b"somebody else's new content")
+    assert cloud.objects()[victim] != before[victim]
+    books = cloud.cli.json(*sweep)["books"]
+    assert victim in cloud.objects()
+    assert (books["not_attempted"], books["left"]) == (0, 1)

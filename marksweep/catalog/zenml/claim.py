@@ -53,7 +53,9 @@ class Claimer:
         answers = []
         for row_id, request in ids.items():
             row = rows.get(row_id)
-            if row is None:
+            if row is None and request.id in overlaps:  # the rest of its unit must not take the newcomer's bytes along
+                answers.append(Claimed(request.id, ClaimAnswer.PROTECTED, f"its row is gone; {overlaps[request.id]}"))
+            elif row is None:
                 answers.append(Claimed(request.id, ClaimAnswer.GONE, "its row is gone from the catalog"))
             elif detail := _difference(request, row):
                 answers.append(Claimed(request.id, ClaimAnswer.CHANGED, detail))
