@@ -36,10 +36,12 @@ def on_terminal(cli: Cli, *arguments: object, typed: str = "", after: str = "Del
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, [*MARKSWEEP, *map(str, arguments)], cli.environment())
-    shown, until = b"", time.monotonic() + 60
+    shown, until, again = b"", time.monotonic() + 60, typed if typed in ("\x03", "\x04") else ""
     try:
         while time.monotonic() < until:
             if not select.select([terminal], [], [], 1)[0]:
+                if again and not typed:  # a key may come before the program listens for it: a person presses it again
+                    os.write(terminal, again.encode())
                 continue
             try:
                 octets = os.read(terminal, 65536)
@@ -49,6 +51,7 @@ def on_terminal(cli: Cli, *arguments: object, typed: str = "", after: str = "Del
                 break
             shown += octets
             if typed and after.encode() in shown:
+                time.sleep(0.2)  # the question is shown before its answer is waited for
                 os.write(terminal, typed.encode())
                 typed = ""
     finally:
