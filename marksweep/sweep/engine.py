@@ -85,6 +85,8 @@ class Sweep:
             doubtful, gone = await resolve_doubt(self.catalog, self.turns, self.journal, self.mode)
             self._report(gone)
             self._batch = self.journal.next_batch()
+            if self.mode is Mode.ONLY_ARTIFACT:
+                self.journal.look_again()
             await self._finish_claimed(doubtful)
             if not self.stopping:
                 await self._stream()

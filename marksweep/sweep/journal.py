@@ -158,6 +158,11 @@ class Journal(JournalReader):
         with self._transaction() as db:
             db.executemany("UPDATE entry SET state = ?, at = ? WHERE id = ?", [(state, now, i) for i in ids])
 
+    def look_again(self) -> None:
+        """Only-artifact, resumed: what an earlier run's second look let go may have been linked since, and is asked again."""
+        with self._transaction() as db:
+            db.execute("UPDATE entry SET state = 'marked' WHERE state IN ('claimed', 'failed') AND batch IS NOT NULL")
+
     def abort(self, ids: Sequence[str]) -> None:
         """The claim did not happen: forget the intent."""
         with self._transaction() as db:

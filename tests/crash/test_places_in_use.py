@@ -164,3 +164,19 @@ def test_an_empty_store_is_refused_and_not_taken_for_swept(tmp_path: Path) -> No
         Path(f"{root}.away").rename(root)
     assert world.sweep(batch=500).status is ExitStatus.DONE
     assert not any(Path(e.uri).exists() for e in world.expected.plan)
+
+
+def test_a_marked_row_that_was_linked_since_is_asked_about_again(tmp_path: Path) -> None:
+    """Only-artifact, killed before the bytes went, linked days later: the resume looks again before it deletes."""
+    world = make_world(tmp_path / "w", Mode.ONLY_ARTIFACT, versions=32, eventful=False)
+    entry = world.expected.plan[0]
+    cut(world, "before store.delete")
+    with world.edit() as db:
+        (step,) = db.execute("SELECT id FROM step_run LIMIT 1").fetchone()
+        db.execute(
+            "INSERT INTO step_run_input_artifact (name, type, input_index, step_id, artifact_id) VALUES ('x','manual',0,?,?)",
+            (step, row_id(entry.id)),
+        )
+    found = world.sweep(batch=500)
+    assert (found.status, found.referenced) == (ExitStatus.ENTRIES_KEPT, 1)
+    assert any(p.is_file() for p in Path(entry.uri).rglob("*"))
