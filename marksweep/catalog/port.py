@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from marksweep.model.outcome import Mode
-from marksweep.model.version import ArtifactStore, Claim, Reference, Surveyed, Version
+from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class ClaimAnswer(enum.Enum):
     GONE = "gone"
     CHANGED = "changed"
     PROTECTED = "protected"
+    BUSY = "busy"
+    """Somebody else holds the row at the moment, most likely to link it. Nothing is known: ask again, or keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,18 @@ class Claimed:
 
 Intent = Callable[[Sequence[Claimed]], None]
 """Called inside the transaction with all answers, before the commit; returns once they are durable, or raises."""
+
+
+Sift = Callable[[Sequence[str]], Sequence[int]]
+"""Picks from URIs those that the caller wants to know about: their positions. A catalog holds millions that matter to none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A page of versions: how many were read, and (id, URI) of those whose URI was picked."""
+
+    read: int
+    picked: Sequence[tuple[str, str]]
 
 
 class InDoubt(Exception):
@@ -117,12 +132,27 @@ class Catalog(Protocol):
         """When the oldest pipeline run began that has not finished and began at or after *not_before*."""
         ...
 
-    def survey(self, *, tags: bool) -> Iterator[Sequence[Surveyed]]:
-        """Every version once, in pages, with the kinds of its references; with its tags if asked."""
+    def census(self) -> Mapping[str, int]:
+        """How many rows the tables of versions and of their references hold, by table: a restore that lost links shows."""
         ...
 
-    def claims(self) -> Iterator[Sequence[Claim]]:
-        """Every other URI that somebody lays claim to, in pages."""
+    def sole_sweeper(self) -> AbstractContextManager[None]:
+        """Hold the catalog's advisory lock; raise :class:`marksweep.errors.Locked`, naming the holder, if another has it."""
+        ...
+
+    def survey(self, *, tags: bool, without: frozenset[ReferenceKind] = frozenset()) -> Iterator[Sequence[Surveyed]]:
+        """Every version once, in pages, with the kinds of its references; with its tags if asked.
+
+        Versions that have a reference of a kind in *without* are left out.
+        """
+        ...
+
+    def places(self, sift: Sift) -> Iterator[Places]:
+        """The URI of every version, in pages."""
+        ...
+
+    def claims(self, sift: Sift | None = None) -> Iterator[Sequence[Claim]]:
+        """Every other URI that somebody lays claim to, in pages; only those that *sift* picks, if given."""
         ...
 
     def find(self, needle: str) -> Sequence[Version]:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from marksweep.errors import Locked
+from marksweep.flock import flocked
 
 
 def lock_path(plan: Path) -> Path:
@@ -20,25 +18,13 @@ def lock_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".lock")
 
 
-@contextmanager
-def held(plan: Path) -> Iterator[None]:
+def held(plan: Path) -> AbstractContextManager[None]:
     """Hold the plan's lock; raise Locked naming the holder when another process has it."""
-    path = lock_path(plan)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(descriptor, 256).decode("utf-8", "replace").strip() or "another process"
-            raise Locked(
-                f"another sweep of this plan is running: {holder} holds {path}",
-                "wait for it, or look at its progress with `marksweep status`",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
+    return flocked(
+        lock_path(plan),
+        "another sweep of this plan is running",
+        "wait for it, or look at its progress with `marksweep status`",
+    )
 
 
 def is_held(plan: Path) -> bool:

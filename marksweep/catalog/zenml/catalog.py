@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -18,80 +18,71 @@ from marksweep.catalog.port import (
     Identity,
     InDoubt,
     Intent,
+    Places,
+    Sift,
 )
-from marksweep.catalog.zenml import known, sqlite, survey
-from marksweep.catalog.zenml.claim import Claimer
+from marksweep.catalog.zenml import known, survey
+from marksweep.catalog.zenml.census import census
+from marksweep.catalog.zenml.claim import Claimer, Lock
+from marksweep.catalog.zenml.database import Database, Row
 from marksweep.catalog.zenml.discover import Place
+from marksweep.catalog.zenml.newcomers import Newcomers
 from marksweep.catalog.zenml.references import references
-from marksweep.catalog.zenml.schema import current_revision, reflect
+from marksweep.catalog.zenml.schema import Schema, current_revision, reflect
 from marksweep.catalog.zenml.soft import Mentions
 from marksweep.catalog.zenml.stores import artifact_stores
-from marksweep.errors import CatalogNotUnderstood, Incomplete
+from marksweep.errors import CatalogNotUnderstood, Incomplete, UsageError
 from marksweep.model.verdict import TOMBSTONE
-from marksweep.model.version import ArtifactStore, Claim, Reference, Surveyed, Version
+from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 
-CLAIM_BATCH = 500
-"""Entries per claim: each costs a scan of the link tables, and holds up ZenML's writers for as long."""
+T = TypeVar("T")
 
 
 class ZenmlCatalog:
-    """A ZenML database that was proved to be understood; opened read-only unless it *writes*."""
+    """A ZenML database that was proved to be understood; opened read-only unless it *writes*.
 
-    def __init__(self, place: Place, *, writes: bool) -> None:
+    *lagging*: the sweep waits between a claim and the deletes, which lets it use a server that may lose commits.
+    """
+
+    def __init__(self, place: Place, *, writes: bool, lagging: bool = False) -> None:
         self._place = place
-        self._path = sqlite.path_of(place.url)
-        if writes and not sqlite.writable(self._path):
-            raise CatalogNotUnderstood(
-                f"the database {self._path} cannot be written to by this user",
-                "run the sweep as a user who may write to the file and its folder",
-            )
-        self._engine = sqlite.engine(self._path, writes=writes)
-        self._connection: sa.Connection | None = None
+        self._database = open_database(place.url, writes=writes, lagging=lagging)
         try:
-            with self._reading() as connection:
-                self._schema = reflect(connection, str(self._path))
-                sqlite.refuse_triggers(connection, self._schema.tables, str(self._path))
-                self._cookie = sqlite.schema_cookie(connection)
+            self._schema = self._database.again(self._reflect)
+            self._database.again(lambda: self._database.understand(self._schema))
+            self._keeps_empty = self._database.keeps_empty_artifacts(self._schema)
         except BaseException:
-            self._engine.dispose()
+            self._database.close()
             raise
-        self._mentions = Mentions(self._schema)
-        self._rest = sqlite.Rest()
+        self._mentions = Mentions(self._schema, self._database)
+        self._newcomers = Newcomers(self._schema, self._database)
 
-    @property
-    def path(self) -> Path:
-        """The database file."""
-        return self._path
+    def _reflect(self) -> Schema:
+        with self._database.reading() as connection:
+            return reflect(connection, self._database.shown)
 
     def identity(self) -> Identity:
-        with self._reading() as connection:
-            servers = connection.execute(sa.select(self._schema.table("server_settings").c.id)).scalars().all()
+        query = sa.select(self._schema.table("server_settings").c.id)
+        servers = self._read(lambda connection: connection.execute(query).scalars().all())
         if len(servers) != 1:
             raise CatalogNotUnderstood(
-                f"the database {self._path} has {len(servers)} rows in server_settings where ZenML writes exactly one",
+                f"the database {self._database.shown} has {len(servers)} rows in server_settings"
+                " where ZenML writes exactly one",
                 "start ZenML once on it, which initialises a new database, then mark again",
             )
         server_id = known.dashed(str(servers[0]))
         release = ".".join(map(str, self._schema.release))
-        instance = sqlite.instance(self._path, server_id)
-        return Identity("zenml", server_id, self._schema.revision, release, "sqlite", instance)
+        instance = self._database.instance(server_id)
+        return Identity("zenml", server_id, self._schema.revision, release, self._database.dialect, instance)
 
     def capabilities(self) -> Capabilities:
-        if self._schema.release < known.ENFORCES_KEYS_ON_SQLITE:
-            oldest = ".".join(map(str, known.ENFORCES_KEYS_ON_SQLITE))
-            return Capabilities(
-                CLAIM_BATCH, f"ZenML before {oldest} does not enforce foreign keys on SQLite: emptied artifacts stay"
-            )
-        return Capabilities(CLAIM_BATCH)
+        return Capabilities(self._database.batch, self._keeps_empty)
 
     def now(self) -> datetime:
-        with self._reading() as connection:
-            text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return self._database.now()
 
     def stores(self) -> Mapping[str, ArtifactStore]:
-        with self._reading() as connection:
-            return artifact_stores(connection, self._schema, self._place.local_stores)
+        return self._read(lambda connection: artifact_stores(connection, self._schema, self._place.local_stores))
 
     def oldest_unfinished_run(self, not_before: datetime) -> datetime | None:
         run = self._schema.table("pipeline_run")
@@ -99,26 +90,31 @@ class ZenmlCatalog:
             sa.or_(run.c.status.is_(None), run.c.status.not_in(known.FINISHED)),
             run.c.created >= not_before.replace(tzinfo=None),
         )
-        with self._reading() as connection:
-            oldest = connection.execute(query).scalar()
+        oldest = self._read(lambda connection: connection.execute(query).scalar())
         return survey.utc(oldest) if oldest is not None else None
 
-    def survey(self, *, tags: bool) -> Iterator[Sequence[Surveyed]]:
-        with self._reading() as connection:
-            survey.collect_references(connection, self._schema, self._mentions, self.now())
-            yield from survey.survey(connection, self._schema, tags=tags)
-            self._unmoved(connection)
+    def census(self) -> Mapping[str, int]:
+        return self._read(lambda connection: census(connection, self._schema))
 
-    def claims(self) -> Iterator[Sequence[Claim]]:
-        with self._reading() as connection:
-            yield from survey.claims(connection, self._schema)
-            self._unmoved(connection)
+    def sole_sweeper(self) -> AbstractContextManager[None]:
+        return self._database.sole(self.identity().server_id)
 
-    def _unmoved(self, connection: sa.Connection) -> None:
-        """Pages follow SQLite's row numbers: a VACUUM gives rows new ones, and some may never have been read."""
-        if sqlite.schema_cookie(connection) != self._cookie:
+    def survey(self, *, tags: bool, without: frozenset[ReferenceKind] = frozenset()) -> Iterator[Sequence[Surveyed]]:
+        yield from survey.survey(self._database, self._schema, self._mentions, self.now(), tags=tags, without=without)
+        self._unmoved()
+
+    def places(self, sift: Sift) -> Iterator[Places]:
+        yield from survey.places(self._database, self._schema, sift)
+        self._unmoved()
+
+    def claims(self, sift: Sift | None = None) -> Iterator[Sequence[Claim]]:
+        yield from survey.claims(self._database, self._schema, sift)
+        self._unmoved()
+
+    def _unmoved(self) -> None:
+        if not self._read(self._database.unmoved):
             raise CatalogNotUnderstood(
-                f"the database {self._path} was migrated or vacuumed while it was read",
+                f"the database {self._database.shown} was migrated or vacuumed while it was read",
                 "mark again when that is over",
             )
 
@@ -134,126 +130,151 @@ class ZenmlCatalog:
             )
             .order_by(version.c.created.desc(), version.c.id)
         )
-        with self._reading() as connection:
+
+        def work(connection: sa.Connection) -> list[Version]:
             rows = connection.execute(query).fetchall()
             named = survey.tags_of(connection, self._schema, [r[0] for r in rows], [r[1] for r in rows])
-        return [survey.version_of(row, frozenset(named.get(row[0], set()) | named.get(row[1], set()))) for row in rows]
+            tags = [frozenset(named.get(row[0], set()) | named.get(row[1], set())) for row in rows]
+            return [survey.version_of(row, has) for row, has in zip(rows, tags, strict=True)]
+
+        meant = known.row_id(needle)  # a database may compare without case: only what was asked for is an answer
+        found = self._read(work)
+        return [v for v in found if needle == v.artifact or meant == known.row_id(v.id) or v.uri in spellings]
 
     def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:
         version = self._schema.table("artifact_version")
         row_ids = {known.row_id(i): i for i in ids}
-        found: dict[str, list[Reference] | None] = dict.fromkeys(ids)
-        with self._reading() as connection:
-            self._mentions.refresh(connection, self.now())
+        now = self.now()
+
+        def work(connection: sa.Connection) -> dict[str, list[Reference] | None]:
+            found: dict[str, list[Reference] | None] = dict.fromkeys(ids)
+            self._mentions.refresh(connection, now)
             ordered = list(row_ids)
             for start in range(0, len(ordered), 500):
                 page = ordered[start : start + 500]
-                for row_id in connection.execute(sa.select(version.c.id).where(version.c.id.in_(page))).scalars().all():
-                    found[row_ids[row_id]] = []
+                there = connection.execute(sa.select(version.c.id).where(version.c.id.in_(page))).scalars().all()
+                has: dict[str, list[Reference]] = {row_id: [] for row_id in there}
                 for row_id, reference in references(connection, self._schema, self._mentions, page):
-                    known_as = found[row_ids[row_id]]
-                    if known_as is not None:
-                        known_as.append(reference)
-        return found
+                    has.get(row_id, []).append(reference)
+                found.update((row_ids[row_id], rows) for row_id, rows in has.items())
+            return found
+
+        return self._read(work)
 
     def recheck(self, requests: Sequence[ClaimRequest], rules: ClaimRules) -> Sequence[Claimed]:
-        with self._reading() as connection:
-            self._mentions.refresh(connection, self.now())
-            return Claimer(connection, self._schema, self._mentions).answers(requests, rules)
+        now = self.now()
+
+        def work(connection: sa.Connection) -> Sequence[Claimed]:
+            self._mentions.refresh(connection, now)
+            self._newcomers.look(connection, rules.since)
+            return self._claimer(connection, _unlocked).answers(requests, rules)
+
+        return self._read(work)
 
     def claim(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
-        with self._claiming() as claimer:
-            return self._commit(claimer, claimer.answers(requests, rules), rules, intent)
+        def work() -> Sequence[Claimed]:
+            with self._claiming(self._database.lock, rules) as claimer:
+                answers = claimer.answers(requests, rules)
+                claimed = [a for a in answers if a.answer is ClaimAnswer.CLAIMED]
+                if claimed:
+                    images = {c.id: c for c in claimer.remove(claimed, rules)}
+                    answers = [images.get(a.id, a) for a in answers]
+                intent(answers)
+                return answers
+
+        return self._repeated(work)
 
     def settle(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
-        with self._claiming() as claimer:
-            answers = claimer.answers(requests, rules)
-            back = [a.id for a in answers if a.answer not in (ClaimAnswer.CLAIMED, ClaimAnswer.GONE)]
-            claimer.restore([known.row_id(i) for i in back])
-            intent(answers)
-            return answers
+        def work() -> Sequence[Claimed]:
+            with self._claiming(self._database.await_lock, rules) as claimer:  # a marked row is not left behind
+                answers = claimer.answers(requests, rules)
+                kept = (ClaimAnswer.CLAIMED, ClaimAnswer.GONE)
+                claimer.restore([known.row_id(a.id) for a in answers if a.answer not in kept])
+                intent(answers)
+                return answers
 
-    def _commit(
-        self, claimer: Claimer, answers: Sequence[Claimed], rules: ClaimRules, intent: Intent
-    ) -> Sequence[Claimed]:
-        claimed = [a for a in answers if a.answer is ClaimAnswer.CLAIMED]
-        if claimed:
-            images = {c.id: c for c in claimer.remove(claimed, rules)}
-            answers = [images.get(a.id, a) for a in answers]
-        intent(answers)
-        return answers
+        return self._repeated(work)
 
     def presence(self, ids: Sequence[str]) -> Mapping[str, str]:
         version = self._schema.table("artifact_version")
         row_ids = {known.row_id(i): i for i in ids}
-        found: dict[str, str] = {}
-        with self._locking() as connection:
+        query = sa.select(version.c.id, version.c.uri).order_by(version.c.id)
+
+        def work() -> Mapping[str, str]:
+            found: dict[str, str] = {}
             ordered = sorted(row_ids)
-            for start in range(0, len(ordered), 500):
-                page = ordered[start : start + 500]
-                for row_id, uri in connection.execute(
-                    sa.select(version.c.id, version.c.uri).where(version.c.id.in_(page))
-                ).fetchall():
-                    found[row_ids[row_id]] = str(uri)
-        return found
+            with self._database.writing() as connection:
+                for start in range(0, len(ordered), 500):
+                    page = query.where(version.c.id.in_(ordered[start : start + 500]))
+                    for row_id, uri in self._database.await_lock(connection, page):
+                        found[row_ids[row_id]] = str(uri)
+            return found
 
-    def overlapping(self, uris: Mapping[str, str], since: datetime) -> Mapping[str, str]:
-        with self._reading() as connection:
-            return Claimer(connection, self._schema, self._mentions).overlapping(uris, since)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-            self._mentions = Mentions(self._schema)  # its temporary tables went with the connection
-        self._engine.dispose()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        """The one connection (temporary tables are the connection's own), outside of any transaction."""
-        with sqlite.reading():
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            yield self._connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with self._reading() as connection:
-            try:
-                with self._rest, sqlite.one_writer(connection):
-                    yield connection
-            except InDoubt:
-                self.close()
-                raise
-
-    @contextmanager
-    def _locking(self) -> Iterator[sa.Connection]:
-        """A transaction that writes nothing: an error at its end leaves no doubt about the catalog, but ends the run."""
         try:
-            with self._writing() as connection:
-                yield connection
-        except InDoubt as doubt:
+            return self._repeated(work)
+        except InDoubt as doubt:  # nothing was written: there is no doubt about the catalog, but the run ends
             raise Incomplete(
                 f"the catalog failed while rows were looked up ({doubt})", "run the same sweep again: it resumes"
             ) from None
 
+    def overlapping(self, uris: Mapping[str, str], since: datetime) -> Mapping[str, str]:
+        return self._read(lambda connection: self._newcomers.overlapping(connection, uris, since))
+
+    def close(self) -> None:
+        self._mentions.close()
+        self._database.close()
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        """*work* outside of any transaction, again if its connection was lost."""
+
+        def attempt() -> T:
+            with self._database.reading() as connection:
+                return work(connection)
+
+        return self._repeated(attempt)
+
+    def _repeated(self, work: Callable[[], T]) -> T:
+        """*work* is a transaction that leaves nothing behind when it is rolled back."""
+        done: T = self._database.again(work)
+        return done
+
+    def _claimer(self, connection: sa.Connection, lock: Lock) -> Claimer:
+        return Claimer(connection, self._schema, self._mentions, self._newcomers, lock)
+
     @contextmanager
-    def _claiming(self) -> Iterator[Claimer]:
-        """A transaction in which nobody else writes and the schema is the one that was understood."""
-        with self._reading() as connection:
-            self._mentions.refresh(connection, self.now())
-        try:
-            with self._writing() as connection:
-                if (
-                    sqlite.schema_cookie(connection) != self._cookie
-                    or current_revision(connection) != self._schema.revision
-                ):
-                    raise CatalogNotUnderstood(
-                        "the catalog's schema changed while the sweep was running: somebody migrated it",
-                        "make a new plan with a marksweep that knows the new release",
-                    )
-                self._mentions.refresh(connection, self.now())
-                yield Claimer(connection, self._schema, self._mentions)
-        except BaseException:
-            self._mentions = Mentions(self._schema)  # a rollback takes back what was noted inside: read it all again
-            raise
+    def _claiming(self, lock: Lock, rules: ClaimRules) -> Iterator[Claimer]:
+        """A transaction in which what is locked is final and the schema is the one that was understood."""
+        now = self.now()
+        with self._database.reading() as connection:
+            self._mentions.refresh(connection, now)  # the long part of both outside of the transaction
+            self._newcomers.look(connection, rules.since)
+        with self._database.writing() as connection:
+            revision = current_revision(connection)
+            if revision != self._schema.revision or not self._database.unmoved(connection):
+                raise CatalogNotUnderstood(
+                    "the catalog's schema changed while the sweep was running: somebody migrated it",
+                    "make a new plan with a marksweep that knows the new release",
+                )
+            self._mentions.refresh(connection, now, held=True)
+            yield self._claimer(connection, lock)
+
+
+def _unlocked(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Row]:
+    return connection.execute(query).fetchall()
+
+
+def open_database(url: str, *, writes: bool, lagging: bool) -> Database:
+    """The database that a checked URL names; raise CatalogNotUnderstood when it cannot be opened."""
+    if url.startswith("sqlite"):
+        from marksweep.catalog.zenml.sqlite import SqliteDatabase
+
+        return SqliteDatabase(url, writes=writes)
+    try:
+        from marksweep.catalog.zenml.mysql import MysqlDatabase
+        from marksweep.catalog.zenml.mysql_url import address
+    except ModuleNotFoundError as missing:
+        raise UsageError(
+            f"the catalog is on MySQL or MariaDB, and {missing.name} is not installed",
+            "install it: pip install 'marksweep[mysql]'",
+        ) from None
+    return MysqlDatabase(address(url), writes=writes, lagging=lagging)

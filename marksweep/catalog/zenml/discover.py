@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 from platformdirs import user_config_path
 
+from marksweep.catalog.zenml.mysql_url import configured as with_settings
 from marksweep.errors import CatalogNotUnderstood, UsageError
 
 LOCAL_STORES = "local_stores"
@@ -56,7 +57,9 @@ def discover(environ: Mapping[str, str], url: str | None = None, local_stores: P
                 "give one with --catalog sqlite:////…/zenml.db, or set ZENML_CONFIG_PATH to ZenML's configuration folder",
             )
         configured = f"sqlite:///{default}"
-    return Place(_checked(_with_credentials(configured, block)), stores)
+    if configured.startswith("mysql"):
+        configured = with_settings(configured, block)
+    return Place(_checked(configured), stores)
 
 
 def _store_block(environ: Mapping[str, str], config_dir: Path) -> dict[str, str]:
@@ -80,15 +83,6 @@ def _store_block(environ: Mapping[str, str], config_dir: Path) -> dict[str, str]
     return {**block, **from_environ}
 
 
-def _with_credentials(url: str, block: Mapping[str, str]) -> str:
-    if not url.startswith("mysql") or "@" in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    user, password, database = (block.get(k, "") for k in ("username", "password", "database"))
-    address = rest.rstrip("/") + (f"/{database}" if database and "/" not in rest.rstrip("/") else "")
-    return f"{scheme}://{user}:{password}@{address}" if user else url
-
-
 def _checked(url: str) -> str:
     scheme = url.partition("://")[0]
     if scheme.startswith("sqlite"):
@@ -98,15 +92,12 @@ def _checked(url: str) -> str:
                 "give --catalog sqlite:////absolute/path/to/zenml.db",
             )
         return url
-    if scheme.startswith("mysql"):
-        raise UsageError(
-            "this release of marksweep reads ZenML databases on SQLite; MySQL and MariaDB come with the next one",
-            "point it at a SQLite database: --catalog sqlite:////…/zenml.db",
-        )
+    if scheme.startswith(("mysql", "mariadb")):
+        return url
     shown = scheme if "://" in url else "no scheme"
     raise UsageError(
         f"the catalog URL has {shown!r}; ZenML keeps its database on sqlite:// or mysql://",
-        "give --catalog sqlite:////absolute/path/to/zenml.db",
+        "give --catalog sqlite:////absolute/path/to/zenml.db or --catalog mysql://user:password@host/database",
     )
 
 

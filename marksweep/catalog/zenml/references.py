@@ -31,10 +31,8 @@ def references(
         for row_id, resource_type, resource_id in connection.execute(query).fetchall():
             pinned = f"a visualization of it is pinned to {resource_type} {known.dashed(str(resource_id))}"
             yield row_id, Reference(ReferenceKind.CURATED_VISUALIZATION, pinned)
-    wanted = set(ids)
-    for row_id, kind, words in mentions.live(connection):
-        if row_id in wanted:
-            yield row_id, Reference(kind, words)
+    for row_id, kind, words in mentions.live(connection, ids):
+        yield row_id, Reference(kind, words)
 
 
 def _holders(schema: Schema, kind: ReferenceKind, column: sa.Column[str], ids: Sequence[str]) -> sa.Select[Any]:

@@ -1,16 +1,18 @@
 """References that no foreign key shows: versions that JSON text mentions, by id or by name.
 
 An input given to a pipeline when it is compiled stands only in the JSON of its snapshot, for a schedule perhaps for ever.
-Mentions are collected once into a temporary table and then only added to; whether the mentioning snapshot is *live* (by
-ZenML's own rule, ``_snapshot_is_referenced`` in ``zen_stores/sql_zen_store.py``) is asked each time.
+Mentions are collected once into a scratch database of our own and then only added to; whether the mentioning snapshot is
+*live* (by ZenML's own rule, ``_snapshot_is_referenced`` in ``zen_stores/sql_zen_store.py``) is asked each time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import sqlite3
+import time
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +20,7 @@ import msgspec
 import sqlalchemy as sa
 
 from marksweep.catalog.zenml import known
+from marksweep.catalog.zenml.database import Database
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.policy import CLOCK_SKEW, SNAPSHOT_SETTLES
@@ -26,114 +29,127 @@ from marksweep.model.version import ReferenceKind
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 _BY_NAME = ("client_lazy_loaders", "model_artifacts_or_metadata", "external_input_artifacts")
 _HAS_NAMES = re.compile(rf'\\?"(?:{"|".join(_BY_NAME)})\\?"\s*:\s*\{{\s*\\?"')
-_PAGE = 200
+_SHARE = 20
+"""Looking for new mentions may take one part in so many of the time, once it takes long (:data:`_LONG` seconds)."""
+_LONG = 0.25
+_HELD = 0.02
+"""What took longer (in seconds) before a transaction is not done once more in it, while others wait for its locks."""
 
-_metadata = sa.MetaData()
-MENTION = sa.Table(
-    "marksweep_mention",
-    _metadata,
-    sa.Column("version_id", sa.CHAR(32), primary_key=True),
-    sa.Column("holder", sa.String(16), primary_key=True),
-    sa.Column("holder_id", sa.CHAR(32), primary_key=True),
-    sa.Column("kind", sa.String(32), primary_key=True),
-    prefixes=["TEMPORARY"],
-)
-"""Temporary: which row (``snapshot`` or ``step_run``) mentions which version, and how."""
-NAMED = sa.Table(
-    "marksweep_named",
-    _metadata,
-    sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("holder", sa.String(16), primary_key=True),
-    sa.Column("holder_id", sa.CHAR(32), primary_key=True),
-    sa.Column("digest", sa.CHAR(64), primary_key=True),
-    sa.Column("labels", sa.Text),
-    prefixes=["TEMPORARY"],
-)
-"""Temporary: strings that a lazy loader may take for an artifact's name, with the strings that may be its version.
-
-One holder has many texts (a snapshot's steps), each with labels of its own: the digest of the labels tells them apart.
+_SCRATCH = """
+CREATE TABLE mention (
+  version_id TEXT, holder TEXT, holder_id TEXT, kind TEXT, PRIMARY KEY (version_id, holder, holder_id, kind)
+) WITHOUT ROWID;
+CREATE TABLE named (
+  name TEXT, holder TEXT, holder_id TEXT, digest TEXT, labels TEXT, PRIMARY KEY (name, holder, holder_id, digest)
+) WITHOUT ROWID;
 """
+"""Which row (``snapshot`` or ``step_run``) mentions which version, and how; and strings that a lazy loader may take for an
+artifact's name, with the strings that may be its version. One holder has many texts (a snapshot's steps), each with labels
+of its own: the digest of the labels tells them apart."""
+_MENTION = "INSERT OR IGNORE INTO mention VALUES (?, ?, ?, ?)"
+_NAMED = "INSERT OR IGNORE INTO named VALUES (?, ?, ?, ?, ?)"
+
+Mention = tuple[str, str, str, str]
+"""A version's row id, the kind of holder and its row id, the kind of reference."""
 
 
-@dataclass(slots=True)
 class Mentions:
-    """The mentions seen so far on one connection."""
+    """The mentions seen so far in one catalog. They are of committed rows, so no rollback makes them untrue."""
 
-    schema: Schema
-    seen: dict[str, int] = field(default_factory=dict)
-    scanned_at: datetime | None = None
+    def __init__(self, schema: Schema, database: Database) -> None:
+        self.schema, self._database = schema, database
+        self._seen: dict[str, int] = {}
+        self._scanned_at: datetime | None = None
+        self._next = self._took = 0.0
+        self._scratch = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a file that has no name
+        self._scratch.executescript(_SCRATCH)
 
-    def refresh(self, connection: sa.Connection, now: datetime) -> None:
-        """Read what was written since the last call (everything, the first time), in short pages."""
-        if self.scanned_at is None:
-            _metadata.create_all(connection)
+    def close(self) -> None:
+        self._scratch.close()
+
+    def refresh(self, connection: sa.Connection, now: datetime, *, held: bool = False) -> None:
+        """Read what was written since the last call (everything, the first time).
+
+        A catalog so big that this takes long is looked at again only after a while: nothing can make a mention and a
+        claim exclude each other, as no foreign key stands behind a mention. *held*: others wait for this transaction, and
+        this was called right before it.
+        """
+        began = time.monotonic()
+        whole = began >= self._next and not (held and self._took > _HELD)
         for table, columns in known.CONFIGURATIONS.items():
             source = self.schema.get(table)
-            if source is not None:
-                present = [source.c[c] for c in columns if c in source.c]
-                if present:
-                    self._scan(connection, source, present)
+            present = [source.c[c] for c in columns if c in source.c] if source is not None else []
+            if source is not None and present:
+                self._scan(connection, source, present, whole=whole)
         self._resolve_names(connection)
-        self.scanned_at = now
+        if whole:
+            self._scanned_at = now
+            self._took = time.monotonic() - began
+            self._next = time.monotonic() + (_SHARE * self._took if self._took > _LONG else 0)
 
-    def _scan(self, connection: sa.Connection, source: sa.Table, texts: list[sa.Column[str]]) -> None:
-        rowid: sa.ColumnElement[int] = sa.literal_column(f"{source.name}.rowid", sa.Integer)
-        holder = _holder(source)
-        after = self.seen.get(source.name, 0)
-        changed: sa.ColumnElement[bool] = sa.false()
-        if self.scanned_at is not None and "updated" in source.c:
-            moment = (self.scanned_at - CLOCK_SKEW).replace(tzinfo=None)
-            changed = sa.and_(rowid <= after, source.c.updated >= moment)
-        for row in connection.execute(sa.select(rowid, *holder, *texts).where(changed)).fetchall():
-            self._note(connection, row)
-        while True:
-            query = sa.select(rowid, *holder, *texts).where(rowid > after).order_by(rowid).limit(_PAGE)
-            rows = connection.execute(query).fetchall()
-            if not rows:
-                break
-            for row in rows:
-                self._note(connection, row)
-            after = int(rows[-1][0])
-        self.seen[source.name] = after
+    def _scan(self, connection: sa.Connection, source: sa.Table, texts: list[sa.Column[str]], *, whole: bool) -> None:
+        given = sa.or_(*(text.is_not(None) for text in texts))
+        query = sa.select(*_holder(source), *texts).select_from(source).where(given)
+        mark = self._database.mark_of(connection, source)
+        if self._scanned_at is None:
+            for page in self._database.pages(source, query):
+                self._note(page, len(texts))
+        else:
+            conditions = [self._database.appended(source, self._seen)]
+            if whole:
+                conditions.append(self._database.changed(source, self._scanned_at - CLOCK_SKEW))
+            asked = [c for c in conditions if c is not None]
+            if asked:
+                self._note(connection.execute(query.where(sa.or_(*asked))).fetchall(), len(texts))
+        self._seen[source.name] = mark
 
-    def _note(self, connection: sa.Connection, row: Sequence[Any]) -> None:
-        snapshot_id, step_run_id, *texts = row[1:]
-        holders = [(h, i) for h, i in (("snapshot", snapshot_id), ("step_run", step_run_id)) if i is not None]
-        for text in texts:
-            if not isinstance(text, str):
-                continue
-            for found in {known.row_id(m) for m in _UUID.findall(text)}:
-                for holder, holder_id in holders:
-                    _insert(connection, found, holder, str(holder_id), ReferenceKind.CONFIGURATION)
-            if _HAS_NAMES.search(text):
-                names = sorted(_strings(text))
-                labels = "\n".join(names)
-                digest = hashlib.sha256(labels.encode("utf-8", "surrogateescape")).hexdigest()
-                rows = [
-                    {"name": name, "holder": holder, "holder_id": str(holder_id), "digest": digest, "labels": labels}
-                    for name in names
-                    for holder, holder_id in holders
-                ]
-                if rows:
-                    connection.execute(sa.insert(NAMED).prefix_with("OR IGNORE"), rows)
+    def _note(self, rows: Iterable[Sequence[Any]], texts: int) -> None:
+        mentions: list[Mention] = []
+        named: list[tuple[str, str, str, str, str]] = []
+        for snapshot_id, step_run_id, *columns in rows:
+            holders = [(h, str(i)) for h, i in (("snapshot", snapshot_id), ("step_run", step_run_id)) if i is not None]
+            for text in columns[:texts]:
+                if not isinstance(text, str):
+                    continue
+                found = {known.row_id(m) for m in _UUID.findall(text)}
+                mentions += [(id_, *holder, ReferenceKind.CONFIGURATION.value) for id_ in found for holder in holders]
+                if _HAS_NAMES.search(text):
+                    names = sorted(_strings(text))
+                    labels = "\n".join(names)
+                    digest = hashlib.sha256(labels.encode("utf-8", "surrogateescape")).hexdigest()
+                    named += [(name, *holder, digest, labels) for name in names for holder in holders]
+        self._scratch.execute("BEGIN")
+        self._scratch.executemany(_MENTION, mentions)
+        self._scratch.executemany(_NAMED, named)
+        self._scratch.execute("COMMIT")
 
     def _resolve_names(self, connection: sa.Connection) -> None:
         """A name means its newest version when the step starts, or the version whose label stands beside it."""
         artifact = self.schema.table("artifact")
-        named = connection.execute(
-            sa.select(NAMED.c.holder, NAMED.c.holder_id, NAMED.c.labels, artifact.c.id).join(
-                artifact, artifact.c.name == NAMED.c.name
-            )
+        names = [r[0] for r in self._scratch.execute("SELECT DISTINCT name FROM named")]
+        self._scratch.execute("DELETE FROM mention WHERE kind = ?", (ReferenceKind.LAZY_LOADER.value,))
+        for start in range(0, len(names), 500):
+            page = names[start : start + 500]
+            spelled: dict[str, list[str]] = {}
+            for name in page:
+                spelled.setdefault(_folded(name), []).append(name)
+            found = connection.execute(sa.select(artifact.c.name, artifact.c.id).where(artifact.c.name.in_(page)))
+            for name, artifact_id in found.fetchall():
+                versions = self._versions(connection, artifact_id)
+                for meant in spelled.get(_folded(name), page):
+                    self._scratch.executemany(_MENTION, self._loads(meant, versions))
+
+    def _loads(self, name: str, versions: Sequence[tuple[str, str, bool]]) -> list[Mention]:
+        """The mentions of an artifact's *versions* by whoever loads it by *name*."""
+        holders = self._scratch.execute(
+            "SELECT holder, holder_id, labels FROM named WHERE name = ?", (name,)
         ).fetchall()
-        connection.execute(sa.delete(MENTION).where(MENTION.c.kind == ReferenceKind.LAZY_LOADER.value))
-        versions: dict[str, list[tuple[str, str, bool]]] = {}
-        for holder, holder_id, labels, artifact_id in named:
-            if artifact_id not in versions:
-                versions[artifact_id] = self._versions(connection, artifact_id)
-            wanted = set(labels.split("\n"))
-            for version_id, label, newest in versions[artifact_id]:
-                if newest or label in wanted:
-                    _insert(connection, version_id, holder, holder_id, ReferenceKind.LAZY_LOADER)
+        return [
+            (version_id, holder, holder_id, ReferenceKind.LAZY_LOADER.value)
+            for holder, holder_id, labels in holders
+            for version_id, label, newest in versions
+            if newest or _folded(label) in {_folded(other) for other in labels.split("\n")}
+        ]
 
     def _versions(self, connection: sa.Connection, artifact_id: str) -> list[tuple[str, str, bool]]:
         """(row id, label, whether it is the newest) of an artifact's versions. Of a tie all are newest, and each
@@ -149,19 +165,26 @@ class Mentions:
         return [(str(i), str(label), newest.setdefault(where, at) == at) for i, label, at, where in rows]
 
     def live(
-        self, connection: sa.Connection, among: sa.Select[Any] | None = None
+        self, connection: sa.Connection, among: Collection[str] | None = None
     ) -> Iterator[tuple[str, ReferenceKind, str]]:
-        """The mentions whose holder is live: (version's row id, kind, holder in words), all or *among* some ids."""
-        query = sa.select(MENTION)
-        if among is not None:
-            query = query.where(MENTION.c.version_id.in_(among))
-        mentions = connection.execute(query).fetchall()
-        snapshots = self._live_snapshots(connection, {m.holder_id for m in mentions if m.holder == "snapshot"})
-        runs = self._present(connection, {m.holder_id for m in mentions if m.holder == "step_run"})
-        for mention in mentions:
-            if mention.holder_id in (snapshots if mention.holder == "snapshot" else runs):
-                words = f"{mention.holder.replace('_', ' ')} {known.dashed(mention.holder_id)}"
-                yield mention.version_id, ReferenceKind(mention.kind), words
+        """The mentions whose holder is live: (version's row id, kind, holder in words), all or *among* some row ids."""
+        mentions = self._mentions(among)
+        snapshots = self._live_snapshots(connection, {m[2] for m in mentions if m[1] == "snapshot"})
+        runs = self._present(connection, {m[2] for m in mentions if m[1] == "step_run"})
+        for version_id, holder, holder_id, kind in mentions:
+            if holder_id in (snapshots if holder == "snapshot" else runs):
+                yield version_id, ReferenceKind(kind), f"{holder.replace('_', ' ')} {known.dashed(holder_id)}"
+
+    def _mentions(self, among: Collection[str] | None) -> list[Mention]:
+        if among is None:
+            return self._scratch.execute("SELECT * FROM mention").fetchall()
+        found: list[Mention] = []
+        ordered = sorted(among)
+        for start in range(0, len(ordered), 500):
+            page = ordered[start : start + 500]
+            marks = ", ".join("?" * len(page))
+            found += self._scratch.execute(f"SELECT * FROM mention WHERE version_id IN ({marks})", page).fetchall()
+        return found
 
     def _present(self, connection: sa.Connection, ids: set[str]) -> set[str]:
         step_run = self.schema.table("step_run")
@@ -174,8 +197,8 @@ class Mentions:
         marks: list[sa.ColumnElement[bool]] = [
             table.c[c].is_not(None) for c in ("name", "schedule_id", "template_id") if c in table.c
         ]
-        if self.scanned_at is not None and "created" in table.c:
-            marks.append(table.c.created >= (self.scanned_at - SNAPSHOT_SETTLES).replace(tzinfo=None))
+        if self._scanned_at is not None and "created" in table.c:
+            marks.append(table.c.created >= (self._scanned_at - SNAPSHOT_SETTLES).replace(tzinfo=None))
         live = _among(
             connection, ids, lambda page: sa.select(table.c.id).where(table.c.id.in_(page), sa.or_(sa.false(), *marks))
         )
@@ -203,13 +226,6 @@ def _holder(source: sa.Table) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[A
     return snapshot, source.c.get("step_run_id", nothing)
 
 
-def _insert(connection: sa.Connection, version_id: str, holder: str, holder_id: str, kind: ReferenceKind) -> None:
-    connection.execute(
-        sa.insert(MENTION).prefix_with("OR IGNORE"),
-        {"version_id": version_id, "holder": holder, "holder_id": holder_id, "kind": kind.value},
-    )
-
-
 def _among(connection: sa.Connection, ids: Iterable[str], query: Callable[[list[str]], sa.Select[Any]]) -> set[str]:
     """Run *query* for pages of *ids* (databases limit the number of parameters)."""
     ordered = sorted(ids)
@@ -231,6 +247,12 @@ def _strings(text: str) -> set[str]:
     found: set[str] = set()
     _collect(document, inside=False, found=found)
     return found
+
+
+def _folded(text: str) -> str:
+    """Without case, accents and blanks at the end: by what is left at least, a database of MySQL's compares names."""
+    letters = unicodedata.normalize("NFKD", text.rstrip()).casefold()
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _collect(value: object, *, inside: bool, found: set[str]) -> None:

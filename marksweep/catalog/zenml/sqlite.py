@@ -1,4 +1,4 @@
-"""What SQLite needs that another database would do otherwise: opening, short reads, one writer at a time.
+"""ZenML's database on SQLite: opening, short reads, one writer at a time.
 
 ZenML keeps its database in rollback-journal mode: an unfinished SELECT holds a lock that makes ZenML's writers wait and,
 in the end, fail with "database is locked". So every read here is one statement, fetched whole, in its own transaction.
@@ -11,18 +11,33 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from marksweep.catalog.port import InDoubt
+from marksweep.catalog.zenml import known
+from marksweep.catalog.zenml.database import Finder, Row, by_times
+from marksweep.catalog.zenml.pace import Pace
+from marksweep.catalog.zenml.schema import Schema
 from marksweep.errors import CatalogNotUnderstood, Incomplete
+from marksweep.flock import flocked
 
 BUSY_SECONDS = 60
 """How long a claim waits for ZenML's writers: ZenML's own patience since 0.97."""
+
+
+CLAIM_SECONDS = 1.0
+"""How long a claim should hold ZenML's writers up: each costs a scan of the link tables, which have no index for it."""
+PAGE_SECONDS = 0.2
+"""What a page should take; far below the half second that a writer may be kept waiting."""
+SMALLEST_PAGE, LARGEST_PAGE = 200, 4_000
+"""Rows."""
 
 
 def path_of(url: str) -> Path:
@@ -66,11 +81,6 @@ def engine(path: Path, *, writes: bool) -> sa.Engine:
     return sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT")
 
 
-def instance(path: Path, server_id: str) -> str:
-    """A digest that tells this file from a copy of it: the server id and where the file is."""
-    return "sha256:" + hashlib.sha256(f"sqlite\0{server_id}\0{path}".encode()).hexdigest()
-
-
 def schema_cookie(connection: sa.Connection) -> int:
     """SQLite's own counter of schema changes: another value means that somebody migrated the database."""
     return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
@@ -85,6 +95,132 @@ def refuse_triggers(connection: sa.Connection, tables: Collection[str], where: s
                 f"the database {where} has a trigger {str(name)!r} on {table}, which ZenML does not make",
                 "look at what it does, and drop it while marksweep runs",
             )
+
+
+T = TypeVar("T")
+
+
+class SqliteDatabase:
+    """One SQLite file, opened read-only unless it *writes*."""
+
+    dialect = "sqlite"
+    finder = Finder.TABLE
+
+    def __init__(self, url: str, *, writes: bool) -> None:
+        self.path = path_of(url)
+        if writes and not _writable(self.path):
+            raise CatalogNotUnderstood(
+                f"the database {self.path} cannot be written to by this user",
+                "run the sweep as a user who may write to the file and its folder",
+            )
+        self._engine = engine(self.path, writes=writes)
+        self._connection: sa.Connection | None = None
+        self._cookie = 0
+        self._rest = Rest()
+        self._pace = Pace(start=200, smallest=100, largest=4_000, seconds=CLAIM_SECONDS)
+
+    @property
+    def shown(self) -> str:
+        return str(self.path)
+
+    @property
+    def batch(self) -> int:
+        return self._pace.size
+
+    def understand(self, schema: Schema) -> None:
+        with self.reading() as connection:
+            refuse_triggers(connection, schema.tables, self.shown)
+            self._cookie = schema_cookie(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """The one connection, as temporary tables are a connection's own."""
+        with reading():
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self.reading() as connection:
+            try:
+                with self._rest, one_writer(connection), self._pace:
+                    yield connection
+            except InDoubt:
+                self.close()
+                raise
+
+    def again(self, work: Callable[[], T]) -> T:
+        """There is one writer at a time: a transaction that began is never rolled back by the others."""
+        return work()
+
+    def lock(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Row]:
+        return connection.execute(query).fetchall()
+
+    await_lock = lock
+
+    def pages(self, table: sa.Table, query: sa.Select[Any]) -> Iterator[Sequence[Row]]:
+        """By row number; the page size follows the time that pages take, so that ZenML's writers wait for little."""
+        rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
+        keyed, size, after = (
+            query.add_columns(rowid.label("marksweep_row")).order_by(rowid),
+            min(2_000, LARGEST_PAGE),
+            -1,
+        )
+        while True:
+            began = time.monotonic()
+            with self.reading() as connection:
+                rows = connection.execute(keyed.where(rowid > after).limit(size)).fetchall()
+            factor = min(2.0, max(0.25, PAGE_SECONDS / max(time.monotonic() - began, 1e-4)))
+            size = int(min(LARGEST_PAGE, max(SMALLEST_PAGE, size * factor)))
+            if not rows:
+                return
+            after = int(rows[-1][-1])
+            yield rows
+
+    def mark_of(self, connection: sa.Connection, table: sa.Table) -> int:
+        rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
+        return int(connection.execute(sa.select(sa.func.max(rowid)).select_from(table)).scalar() or 0)
+
+    def appended(self, table: sa.Table, marks: Mapping[str, int]) -> sa.ColumnElement[bool]:
+        rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
+        return rowid > marks.get(table.name, -1)
+
+    def changed(self, table: sa.Table, since: datetime) -> sa.ColumnElement[bool]:
+        return by_times(table, since)
+
+    def now(self) -> datetime:
+        with self.reading() as connection:
+            text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    def instance(self, server_id: str) -> str:
+        """By the server id and where the file is."""
+        return "sha256:" + hashlib.sha256(f"sqlite\0{server_id}\0{self.path}".encode()).hexdigest()
+
+    def unmoved(self, connection: sa.Connection) -> bool:
+        """Pages follow SQLite's row numbers: a VACUUM gives rows new ones, and some may never have been read."""
+        return schema_cookie(connection) == self._cookie
+
+    def keeps_empty_artifacts(self, schema: Schema) -> str | None:
+        if schema.release < known.ENFORCES_KEYS_ON_SQLITE:
+            oldest = ".".join(map(str, known.ENFORCES_KEYS_ON_SQLITE))
+            return f"ZenML before {oldest} does not enforce foreign keys on SQLite: emptied artifacts stay"
+        return None
+
+    @contextmanager
+    def sole(self, name: str) -> Iterator[None]:
+        """A lock file beside the database, for as long as it is held: SQLite has no lock that would bother nobody else."""
+        path = self.path.with_name(self.path.name + ".marksweep-lock")
+        fact = f"another sweep of the catalog {self.path} is running"
+        with flocked(path, fact, "wait for it: two sweeps at once would only be in each other's way", remove=True):
+            yield
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
 
 
 @contextmanager
@@ -164,6 +300,6 @@ def _roll_back_quietly(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
-def writable(path: Path) -> bool:
+def _writable(path: Path) -> bool:
     """Whether this user may write to the database and beside it (SQLite's journal goes there)."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)

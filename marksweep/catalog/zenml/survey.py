@@ -1,6 +1,5 @@
-"""Every version once, with its references, read in short pages into temporary tables.
+"""Every version once, with its references, read so that ZenML's writers wait for half a second at most.
 
-A page is one statement, so ZenML's writers wait for half a second at most; the page size follows the time that pages take.
 Rows that appear meanwhile may be missed or seen without their newest reference: the sweep rechecks, so no harm comes of it.
 """
 
@@ -8,107 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
+import functools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from marksweep.catalog.zenml import known
+from marksweep.catalog.port import Places, Sift
+from marksweep.catalog.zenml import known, packed
+from marksweep.catalog.zenml.database import Database, Finder, read
+from marksweep.catalog.zenml.referenced import BITS, bits_of, kinds_of, versions
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.catalog.zenml.soft import Mentions
 from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.version import Claim, ReferenceKind, Surveyed, Version
-
-PAGE_SECONDS = 0.2
-"""What a page should take; far below the half second that a writer may be kept waiting."""
-_SMALLEST, _LARGEST = 200, 4_000
-
-_BITS = {kind: 1 << index for index, kind in enumerate(ReferenceKind)}
-_KINDS = [frozenset(kind for kind, bit in _BITS.items() if bits & bit) for bits in range(1 << len(ReferenceKind))]
-
-_metadata = sa.MetaData()
-REFERENCED = sa.Table(
-    "marksweep_referenced",
-    _metadata,
-    sa.Column("id", sa.CHAR(32), primary_key=True),
-    sa.Column("kinds", sa.Integer, nullable=False),
-    prefixes=["TEMPORARY"],
-    sqlite_with_rowid=False,
-)
-"""Temporary: row ids of versions that something refers to, with the kinds as bits."""
-
-
-class Pages:
-    """Keyset pages over a table's rowid, sized by the clock."""
-
-    def __init__(self) -> None:
-        self.size = 2_000
-
-    def over(
-        self, connection: sa.Connection, table: sa.Table, query: sa.Select[Any]
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Rows of *query*, whose first column must be the rowid of *table*, page by page."""
-        rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
-        after = -1
-        while True:
-            began = time.monotonic()
-            rows = connection.execute(query.where(rowid > after).order_by(rowid).limit(self.size)).fetchall()
-            self.adapt(time.monotonic() - began)
-            if not rows:
-                return
-            after = int(rows[-1][0])
-            yield rows
-
-    def adapt(self, seconds: float) -> None:
-        factor = min(2.0, max(0.25, PAGE_SECONDS / max(seconds, 1e-4)))
-        self.size = int(min(_LARGEST, max(_SMALLEST, self.size * factor)))
-
-
-def collect_references(connection: sa.Connection, schema: Schema, mentions: Mentions, now: datetime) -> None:
-    """Fill the temporary table of referenced ids from every kind of reference."""
-    _metadata.drop_all(connection)
-    _metadata.create_all(connection)
-    for kind, column in schema.references.items():
-        _copy(connection, column.table, sa.select(column.label("id")).select_from(column.table), kind)
-    curated = schema.curated
-    if curated is not None:
-        visualization = schema.table(known.VISUALIZATION[0])
-        _copy(
-            connection,
-            curated,
-            sa.select(visualization.c.artifact_version_id.label("id"))
-            .select_from(curated)
-            .join(visualization, visualization.c.id == curated.c[known.CURATED[1]]),
-            ReferenceKind.CURATED_VISUALIZATION,
-        )
-    mentions.refresh(connection, now)
-    for version_id, kind, _ in mentions.live(connection):
-        row = sa.select(sa.literal(version_id), sa.literal(_BITS[kind]))
-        connection.execute(_upsert(row))
-
-
-def _copy(connection: sa.Connection, source: sa.FromClause, query: sa.Select[Any], kind: ReferenceKind) -> None:
-    name = source.name  # type: ignore[attr-defined]
-    rowid: sa.ColumnElement[int] = sa.literal_column(f"{name}.rowid", sa.Integer)
-    top = connection.execute(sa.select(sa.func.max(rowid)).select_from(source)).scalar() or 0
-    after, size = -1, 20_000
-    while after < top:
-        began = time.monotonic()
-        page = query.add_columns(sa.literal(_BITS[kind])).where(rowid > after, rowid <= after + size)
-        connection.execute(_upsert(page))
-        after += size
-        size = int(min(200_000, max(1_000, size * min(2.0, PAGE_SECONDS / max(time.monotonic() - began, 1e-4)))))
-
-
-def _upsert(rows: Any) -> sa.TextClause | sa.Insert:
-    statement = sqlite.insert(REFERENCED).from_select(["id", "kinds"], rows.where(sa.true()))
-    return statement.on_conflict_do_update(
-        index_elements=["id"], set_={"kinds": REFERENCED.c.kinds.op("|")(statement.excluded.kinds)}
-    )
 
 
 def version_columns(schema: Schema) -> tuple[list[sa.ColumnElement[Any]], sa.FromClause]:
@@ -163,27 +77,63 @@ def utc(moment: object) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def survey(connection: sa.Connection, schema: Schema, *, tags: bool) -> Iterator[Sequence[Surveyed]]:
-    """Every version, in pages; :func:`collect_references` first."""
+def survey(
+    database: Database,
+    schema: Schema,
+    mentions: Mentions,
+    now: datetime,
+    *,
+    tags: bool,
+    without: frozenset[ReferenceKind] = frozenset(),
+) -> Iterator[Sequence[Surveyed]]:
+    """Every version that has no reference of a kind in *without*, in pages, with what refers to it."""
     columns, source = version_columns(schema)
-    version = schema.table("artifact_version")
-    rowid: sa.ColumnElement[Any] = sa.literal_column("artifact_version.rowid")
-    query = sa.select(rowid, REFERENCED.c.kinds, *columns).select_from(
-        source.outerjoin(REFERENCED, REFERENCED.c.id == version.c.id)
-    )
-    for rows in Pages().over(connection, version, query):
-        named = (
-            tags_of(connection, schema, [str(row[2]) for row in rows], [str(row[3]) for row in rows]) if tags else {}
-        )
+    soft = read(database, lambda connection: _soft(connection, mentions, now))
+    unwanted = bits_of(without)
+    for page in versions(database, schema, columns, source, without):
+        found = [(bits | soft.get(row[0], 0), row) for bits, *row in page]
+        rows = [(bits, row) for bits, row in found if not bits & unwanted]
+        named: dict[str, set[str]] = {}
+        if tags:
+            named = read(database, functools.partial(_tags, schema, [row for _, row in rows]))
         yield [
             Surveyed(
-                version_of(
-                    row[2:], frozenset(named.get(str(row[2]), ()) or ()) | frozenset(named.get(str(row[3]), ()))
-                ),
-                _KINDS[row[1] or 0],
+                version_of(row, frozenset(named.get(row[0], set()) | named.get(row[1], set())))
+                if named
+                else version_of(row),
+                kinds_of(bits),
             )
-            for row in rows
+            for bits, row in rows
         ]
+
+
+def places(database: Database, schema: Schema, sift: Sift) -> Iterator[Places]:
+    """The URI of every version, in pages; only what *sift* picks is worth a second look."""
+    version = schema.table("artifact_version")
+    for ids, uris in _columns(database, version, sa.select(version.c.id, version.c.uri)):
+        yield Places(len(ids), [(known.dashed(ids[at]), uris[at]) for at in sift(uris)])
+
+
+def _columns(database: Database, table: sa.Table, query: sa.Select[Any]) -> Iterator[list[list[str]]]:
+    """The columns of *query*, which has one row for each of *table* at most, in pages and as texts."""
+    if database.finder is Finder.TABLE:
+        yield from packed.pages(database, table, query)
+        return
+    for rows in database.pages(table, query):
+        yield [[str(value) for value in column] for column in zip(*rows, strict=True)]
+
+
+def _soft(connection: sa.Connection, mentions: Mentions, now: datetime) -> dict[str, int]:
+    """Row id -> kinds as bits, of the references that no foreign key shows."""
+    mentions.refresh(connection, now)
+    soft: dict[str, int] = {}
+    for row_id, kind, _ in mentions.live(connection):
+        soft[row_id] = soft.get(row_id, 0) | BITS[kind]
+    return soft
+
+
+def _tags(schema: Schema, rows: Sequence[Sequence[Any]], connection: sa.Connection) -> dict[str, set[str]]:
+    return tags_of(connection, schema, [str(row[0]) for row in rows], [str(row[1]) for row in rows])
 
 
 def tags_of(
@@ -204,22 +154,24 @@ def tags_of(
     return found
 
 
-def claims(connection: sa.Connection, schema: Schema) -> Iterator[Sequence[Claim]]:
-    """URIs of visualizations (with their version), of logs, and of models that a service serves."""
+def claims(database: Database, schema: Schema, sift: Sift | None = None) -> Iterator[Sequence[Claim]]:
+    """URIs of visualizations (with their version), of logs, and of models that a service serves; or those that *sift* picks."""
+    picked = sift if sift is not None else _everything
     visualization = schema.table(known.VISUALIZATION[0])
-    rowid: sa.ColumnElement[Any] = sa.literal_column("artifact_visualization.rowid")
-    query = sa.select(rowid, visualization.c.uri, visualization.c.artifact_version_id)
-    for rows in Pages().over(connection, visualization, query):
-        yield [
-            Claim(str(uri), f"a visualization of version {known.dashed(str(owner))}", known.dashed(str(owner)))
-            for _, uri, owner in rows
-        ]
+    query = sa.select(visualization.c.uri, visualization.c.artifact_version_id)
+    for uris, owners in _columns(database, visualization, query):
+        owned = [(uris[at], known.dashed(owners[at])) for at in picked(uris)]
+        yield [Claim(uri, f"a visualization of version {owner}", owner) for uri, owner in owned]
     logs = schema.get("logs")
     if logs is not None and "uri" in logs.c:
-        query = sa.select(sa.literal_column("logs.rowid"), logs.c.uri).where(logs.c.uri.is_not(None))
-        for rows in Pages().over(connection, logs, query):
-            yield [Claim(str(row[1]), "a log file") for row in rows]
-    yield service_claims(connection, schema)
+        for (uris,) in _columns(database, logs, sa.select(logs.c.uri).where(logs.c.uri.is_not(None))):
+            yield [Claim(uris[at], "a log file") for at in picked(uris)]
+    served = read(database, lambda connection: service_claims(connection, schema))
+    yield [served[at] for at in picked([claim.uri for claim in served])]
+
+
+def _everything(uris: Sequence[str]) -> Sequence[int]:
+    return range(len(uris))
 
 
 def service_claims(connection: sa.Connection, schema: Schema) -> list[Claim]:
