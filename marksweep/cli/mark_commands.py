@@ -27,6 +27,10 @@ def mark(
     store_options: opt.StoreOptions = None,
     key: opt.KeyFile = None,
     expires: opt.Expires = opt.EXPIRES_DEFAULT,
+    compare: opt.Compare = None,
+    max_jump: opt.MaxJump = None,
+    seen_in: opt.SeenIn = None,
+    trust: opt.TrustFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing plan.")] = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 10 when the plan has entries.")
@@ -36,10 +40,11 @@ def mark(
 ) -> None:
     """Read the catalog and write a signed plan of the versions that nothing refers to. Deletes nothing."""
     from marksweep.cli.identity import signing
-    from marksweep.cli.marking import check_out, mark_plan
+    from marksweep.cli.identity import trust as trusted
+    from marksweep.cli.marking import MarkOrder, check_out, earlier_plans, mark_plan, signed_policy
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.cli.summaries import summary
-    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.cli.summaries import compared, summary
+    from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
     from marksweep.report.documents import MarkResult
 
     screen = Screen(json, quiet)
@@ -51,14 +56,21 @@ def mark(
         expires_after = read_duration("--expires", expires)
         if not expires_after:
             raise UsageError("--expires is 0: such a plan could never be swept", "write for example 14d or 12h")
+        if max_jump is not None and compare is None:
+            raise UsageError("--max-jump is about an earlier plan, and none was given", "add --compare PLAN")
         with open_catalog(catalog, local_stores) as opened:
-            signer = signing(key, screen.tell)
-            stores = store_adapters(store_options)
-            marked = mark_plan(screen, opened, stores, filters, signer, out, expires_after, overwrite=force)
+            now = agreed_time(opened, utc_now)
+            with earlier_plans(compare, seen_in, trusted(trust), now) as earlier:
+                policy = signed_policy(filters, max_jump, earlier)
+                signer = signing(key, screen.tell)
+                order = MarkOrder(policy, filters.mode, out, expires_after, now, earlier, overwrite=force)
+                marked = mark_plan(screen, opened, store_adapters(store_options), order, signer)
+                before = compared(marked.comparison)
             with marked.plan as plan:
                 found = summary(plan, opened.now())
         status = ExitStatus.PLAN_HAS_ENTRIES if detailed_exitcode and found.entries else ExitStatus.DONE
-        return MarkResult(plan=found, warnings=marked.warnings, seconds=round(time.monotonic() - began, 3)), status
+        seconds = round(time.monotonic() - began, 3)
+        return MarkResult(plan=found, compared=before, warnings=marked.warnings, seconds=seconds), status
 
     conclude(screen, work)
 

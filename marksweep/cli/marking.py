@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
+import msgspec
 
 from marksweep.catalog.port import Catalog
 from marksweep.cli.filters import Filters
@@ -15,10 +18,13 @@ from marksweep.cli.interrupts import Interrupt, StoppableMark
 from marksweep.cli.screen import Screen
 from marksweep.errors import UsageError
 from marksweep.mark.marking import Request, draft
+from marksweep.mark.previous import Comparison, Earlier
 from marksweep.mark.worksheet import Worksheet
+from marksweep.model.outcome import Mode
+from marksweep.model.policy import Policy
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.document import Draft
-from marksweep.plan.verify import VerifiedPlan, verify
+from marksweep.plan.verify import VerifiedPlan, inspect, verify
 from marksweep.plan.writer import write_plan
 from marksweep.report.progress import MarkProgress
 from marksweep.store.port import Stores
@@ -31,6 +37,20 @@ class Marked:
 
     plan: VerifiedPlan
     warnings: tuple[str, ...]
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkOrder:
+    """What to mark, and where to: *now* by the database's clock; *overwrite* replaces a plan at *out*."""
+
+    policy: Policy
+    mode: Mode
+    out: Path
+    expires_after: timedelta
+    now: datetime
+    earlier: Earlier = field(default_factory=Earlier)
+    overwrite: bool = False
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -46,25 +66,32 @@ def check_out(out: Path, *, force: bool) -> None:
         raise UsageError(f"there is no folder {out.parent} to write the plan to", "make it, or choose another path")
 
 
-def mark_plan(
-    screen: Screen,
-    catalog: Catalog,
-    stores: Stores,
-    filters: Filters,
-    signing: Signing,
-    out: Path,
-    expires_after: timedelta,
-    *,
-    overwrite: bool,
-) -> Marked:
-    """Mark *catalog*, write the plan to *out*, and read it back as its sweep will."""
-    now = catalog.now()
-    request = Request(filters.policy(), filters.mode, now, expires_after)
+@contextmanager
+def earlier_plans(compare: Path | None, seen_in: Path | None, trusted: Trust, now: datetime) -> Iterator[Earlier]:
+    """The plans given with ``--compare`` and ``--seen-in``, each whole and signed by somebody who is *trusted*.
+
+    Raises what :func:`marksweep.plan.verify.inspect` raises: they may have expired, and need no approvals.
+    """
+    with ExitStack() as stack:
+        plans = [stack.enter_context(inspect(path, trusted, now)) if path else None for path in (compare, seen_in)]
+        yield Earlier(*plans)
+
+
+def signed_policy(filters: Filters, max_jump: int | None, earlier: Earlier) -> Policy:
+    """The policy of a mark that looks back at *earlier*."""
+    seen_in = earlier.seen_in.digest if earlier.seen_in is not None else None
+    return msgspec.structs.replace(filters.policy(), max_jump=max_jump, seen_in=seen_in)
+
+
+def mark_plan(screen: Screen, catalog: Catalog, stores: Stores, order: MarkOrder, signing: Signing) -> Marked:
+    """Mark *catalog*, write the plan, and read it back as its sweep will."""
+    request = Request(order.policy, order.mode, order.now, order.expires_after, order.earlier)
     with Worksheet() as worksheet, MarkProgress(screen.err, quiet=screen.quiet) as progress:
         header = _draft(request, catalog, stores, worksheet, progress)
-        write_plan(out, header, worksheet.entries(), signing.key, overwrite=overwrite)
+        write_plan(order.out, header, worksheet.entries(), signing.key, overwrite=order.overwrite)
+        comparison = order.earlier.comparison(worksheet)
     trust = Trust.of([trust_line(principal(), signing.key)], signing.source)
-    return Marked(verify(out, trust, now), tuple(progress.warnings))
+    return Marked(verify(order.out, trust, order.now), tuple(progress.warnings), comparison)
 
 
 def _draft(request: Request, catalog: Catalog, stores: Stores, worksheet: Worksheet, progress: MarkProgress) -> Draft:

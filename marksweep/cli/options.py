@@ -40,6 +40,23 @@ Drain = Annotated[
         "--drain", help="With --only-artifact: wait so long between marking a row and deleting its bytes (60s)."
     ),
 ]
+Lag = Annotated[
+    str | None,
+    typer.Option("--lag", help="Wait so long between claiming rows and deleting their bytes, then look again (0)."),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
 EXPIRES_DEFAULT = "14d"
 Expires = Annotated[str, typer.Option("--expires", help="How long the plan may wait for its sweep.")]
+Compare = Annotated[
+    Path | None,
+    typer.Option("--compare", metavar="PLAN", help="Refuse if much more is orphaned than in this earlier plan."),
+]
+MaxJump = Annotated[
+    int | None,
+    typer.Option(
+        "--max-jump", min=0, metavar="PERCENT", help="With --compare: allow at most so many percentage points more."
+    ),
+]
+SeenIn = Annotated[
+    Path | None, typer.Option("--seen-in", metavar="PLAN", help="Only entries of this earlier plan: a second look.")
+]

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from marksweep.mark.explain import Explanation
+from marksweep.mark.previous import Comparison
 from marksweep.model.instant import from_text, to_text
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.documents import (
     AnswerFacts,
     BooksFacts,
+    CanaryFacts,
+    ComparedFacts,
     EntryLine,
     ExplainedVersion,
+    HarmedFacts,
     PlanSummary,
     ReferenceFacts,
     SignerFacts,
 )
 from marksweep.sweep.books import Books
+from marksweep.sweep.canary_record import Canary, Harmed
 
 
 def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
@@ -44,6 +49,18 @@ def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
         approvals=plan.approvers,
         expired=from_text(header.plan.expires) <= now,
     )
+
+
+def compared(comparison: Comparison | None) -> ComparedFacts | None:
+    """What ``--compare`` found, while that plan is open."""
+    if comparison is None:
+        return None
+    before = comparison.before
+    return ComparedFacts(
+        path=str(before.path), digest=before.digest, created=before.header.plan.created,
+        entries=before.header.totals.entries, versions_in_catalog=before.header.totals.versions_in_catalog,
+        new=comparison.new, gone=comparison.gone,
+    )  # fmt: skip
 
 
 def entry_lines(plan: SignedPlan, most: int) -> tuple[EntryLine, ...]:
@@ -84,6 +101,24 @@ def books_facts(books: Books) -> BooksFacts:
         bytes=books.bytes,
         left=books.left,
     )
+
+
+def canary_facts(canary: Canary | None, most: int) -> CanaryFacts | None:
+    """A canary as a document; the first *most* of those that it harmed."""
+    if canary is None:
+        return None
+    return CanaryFacts(
+        state=canary.state, entries=canary.entries, beside=canary.beside, witnesses=len(canary.witnesses),
+        harmed=tuple(_harmed_facts(harmed) for harmed in canary.harmed[:most]),
+    )  # fmt: skip
+
+
+def _harmed_facts(harmed: Harmed) -> HarmedFacts:
+    then = harmed.witness
+    return HarmedFacts(
+        id=then.id, uri=then.uri, objects_before=then.objects, bytes_before=then.bytes, objects_after=harmed.objects,
+        bytes_after=harmed.bytes,
+    )  # fmt: skip
 
 
 def explained(explanations: Sequence[Explanation]) -> tuple[ExplainedVersion, ...]:

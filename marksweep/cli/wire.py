@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,19 +13,26 @@ import msgspec
 
 from marksweep.catalog.port import Catalog
 from marksweep.errors import StoreRefused, UsageError
-from marksweep.model.uri import claims
+from marksweep.model.guards import check_clocks
+from marksweep.model.policy import LAG
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import StoreOpener
 from marksweep.store.realpath import RealPaths
 
 
 @contextmanager
-def open_catalog(url: str | None, local_stores: Path | None, *, writes: bool = False) -> Iterator[Catalog]:
-    """The catalog that *url* names, or the one that ZenML's own configuration points at."""
+def open_catalog(
+    url: str | None, local_stores: Path | None, *, writes: bool = False, lag: timedelta = timedelta(0)
+) -> Iterator[Catalog]:
+    """The catalog that *url* names, or the one that ZenML's own configuration points at.
+
+    *lag*: how long a sweep waits between a claim and its deletes; long enough, it makes up for a server that may forget
+    commits in a crash.
+    """
     from marksweep.catalog.zenml.catalog import ZenmlCatalog
     from marksweep.catalog.zenml.discover import discover
 
-    catalog = ZenmlCatalog(discover(os.environ, url, local_stores), writes=writes)
+    catalog = ZenmlCatalog(discover(os.environ, url, local_stores), writes=writes, lagging=lag >= LAG)
     try:
         yield catalog
     finally:
@@ -42,6 +48,13 @@ def database_clock(catalog: Catalog) -> Callable[[], datetime]:
 def utc_now() -> datetime:
     """This machine's clock, for what no database is asked about."""
     return datetime.now(UTC)
+
+
+def agreed_time(catalog: Catalog, local: Callable[[], datetime]) -> datetime:
+    """The database's clock; raise GuardRefused if *local*, this machine's, is far from it."""
+    before, now, after = local(), catalog.now(), local()
+    check_clocks(before, now, after)
+    return now
 
 
 class StoreAdapters:
@@ -72,7 +85,7 @@ class StoreAdapters:
         return self.spellings(store.root) if store.root else ()
 
     def spellings(self, uri: str) -> tuple[str, ...]:
-        return self._paths.spellings(uri) if re.match(r"(?i)/|file://", uri) else claims(uri)
+        return self._paths.spellings(uri)
 
 
 def store_adapters(options_file: Path | None) -> StoreAdapters:

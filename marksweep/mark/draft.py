@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 
 from marksweep.catalog.port import Identity
 from marksweep.errors import GuardRefused
 from marksweep.mark.worksheet import Worksheet
-from marksweep.model.instant import to_text
-from marksweep.model.outcome import Mode
 from marksweep.model.policy import DEFAULT_MAX_SHARE, SHARE_APPLIES_ABOVE, Policy
 from marksweep.model.store import Undo
 from marksweep.model.version import ArtifactStore
@@ -49,25 +46,20 @@ def check_caps(worksheet: Worksheet, policy: Policy) -> None:
 def plan_draft(
     worksheet: Worksheet,
     policy: Policy,
-    mode: Mode,
+    facts: PlanFacts,
     identity: Identity,
+    rows: Mapping[str, int],
     known: Mapping[str, ArtifactStore],
     undo: Mapping[str, Undo],
-    now: datetime,
-    expires_after: timedelta,
-    tool: str,
 ) -> Draft:
-    """The header of a plan made from *worksheet* at *now*."""
+    """The header of a plan made from *worksheet*; *rows* is the census of the catalog with *identity*."""
     entries, objects, bytes_ = worksheet.totals()
     used = [known[i] for i in worksheet.store_ids()]
     return Draft(
-        plan=PlanFacts(
-            id=plan_id(), created=to_text(now.replace(microsecond=0)),
-            expires=to_text((now + expires_after).replace(microsecond=0)), tool=tool, mode=mode,
-        ),
+        plan=facts,
         catalog=CatalogFacts(
             kind=identity.kind, server_id=identity.server_id, schema=identity.schema, release=identity.release,
-            dialect=identity.dialect, instance=identity.instance,
+            dialect=identity.dialect, instance=identity.instance, rows=dict(rows),
         ),
         policy=policy,
         stores=tuple(

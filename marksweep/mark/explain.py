@@ -48,6 +48,7 @@ def _explain(
             f"among the newest {keep_latest} of its artifact" if newest else _not_newest(keep_latest),
         )
     )
+    answers.append(Answer(KeptReason.FIRST_SEEN, False, "no earlier plan is looked at: only mark has --seen-in"))
     answers.append(
         Answer(
             KeptReason.CLAIMED,

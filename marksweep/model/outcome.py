@@ -56,3 +56,12 @@ class Mode(enum.StrEnum):
     BOTH = "both"
     ONLY_ARTIFACT = "only_artifact"
     ONLY_METADATA = "only_metadata"
+
+
+LIMITS = {
+    Mode.BOTH: "",
+    Mode.ONLY_ARTIFACT: "a pipeline that reads a row before it is marked and links it only after the wait (--drain) ends with"
+    " a link to deleted bytes; in the other modes the catalog refuses such a link",
+    Mode.ONLY_METADATA: "",
+}
+"""What a mode cannot promise; in the plan, above the question whether to sweep, and wherever a plan is shown."""

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
+from marksweep.model.entry import Digest
+
 # Margins. Each can only be changed here, or by the option that it names.
 MIN_AGE = timedelta(days=1)
 """A run writes a version long before the row that links it (``--min-age``, ``--no-grace``)."""
@@ -19,15 +21,26 @@ MIN_DEPTH = 2
 EXPIRES_AFTER = timedelta(days=14)
 """How long a plan may wait for its sweep (``--expires``)."""
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clocks of ZenML's clients may be off the database's."""
+"""How far the clocks of ZenML's clients, and of the machine that marks or sweeps, may be off the database's."""
 RECHECK_MARGIN = timedelta(days=1)
 """A sweep compares the URIs of all rows that changed since this long before the plan was made."""
 SHARE_APPLIES_ABOVE = 1000
 """Versions in a catalog above which the default cap on the share of entries applies."""
 DEFAULT_MAX_SHARE = 50
 """Per cent of a catalog's versions that a plan may hold by default (``--max-share``)."""
+COLLAPSE_KEEPS = 50
+"""Per cent of the rows that a table must still hold, beside those that are accounted for: with fewer it has collapsed."""
+COLLAPSE_APPLIES_FROM = 100
+"""Rows from which on a table of references can collapse; a smaller one only if it is empty now."""
+JUMP_FACTOR = 2
+"""How many times the share of orphans in the plan before (``--compare``) a new plan may hold ..."""
+JUMP_POINTS = 10
+"""... if that is also at least so many percentage points more (``--max-jump`` gives the points and drops the factor)."""
 DRAIN = timedelta(seconds=60)
 """Between marking a row (``--only-artifact``) and deleting its bytes: the longest time from reading a row to linking it."""
+LAG = timedelta(seconds=10)
+"""A wait (``--lag``) of at least so long between a claim and its deletes makes up for a server that may forget commits in
+a crash: InnoDB writes its log out every second then (``innodb_flush_log_at_timeout``)."""
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -48,7 +61,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The choices behind a plan; an empty filter means "all". Name filters are shell globs, compared with case.
 
     ``grace`` off (``--no-grace``) means no minimum age and no unfinished-run rule, and nothing else. Caps are null for
-    "no limit"; 0 allows nothing. ``max_share`` is in whole per cent of the catalog's versions.
+    "no limit"; 0 allows nothing. ``max_share`` is in whole per cent of the catalog's versions, ``max_jump`` in whole
+    percentage points more than in the plan before. ``seen_in`` is the digest of the plan given with ``--seen-in``.
     """
 
     min_age: timedelta = MIN_AGE
@@ -69,3 +83,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_entries: int | None = None
     max_bytes: int | None = None
     max_share: int | None = None
+    max_jump: int | None = None
+    seen_in: Digest | None = None

@@ -1,7 +1,8 @@
 """Orphan or kept, and why: the rules, asked in order, over values alone.
 
-The first rule that keeps a version is its verdict, so every version has exactly one. Two rules need to see more than one
-version and are settled by the mark phase: ``newest`` (rank within the artifact) and ``claimed`` (overlap of URIs).
+The first rule that keeps a version is its verdict, so every version has exactly one. Three rules need to see more than one
+version and are settled by the mark phase: ``newest`` (rank within the artifact), ``first_seen`` (absent from an earlier
+plan) and ``claimed`` (overlap of URIs).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from marksweep.model.policy import MIN_DEPTH, Policy
-from marksweep.model.uri import Location, UriRefused, claims, contains, locate
+from marksweep.model.uri import UriRefused, claims, contains, key_of
 from marksweep.model.version import ArtifactStore, ReferenceKind, Surveyed, Version
 
 TOMBSTONE = "marksweep-deleted:"
@@ -38,6 +39,7 @@ class KeptReason(enum.StrEnum):
     TOO_YOUNG = "too_young"
     UNFINISHED_RUN = "unfinished_run"
     NEWEST = "newest"
+    FIRST_SEEN = "first_seen"
     CLAIMED = "claimed"
     STORE_UNREACHABLE = "store_unreachable"
 
@@ -73,11 +75,24 @@ class Judge:
     circumstances: Circumstances
     matched: set[str] = field(default_factory=set)
     projects: set[str] = field(default_factory=set)
+    _asked: tuple[tuple[KeptReason, _Rule], ...] = field(init=False)
+    """The rules that can keep anything at all under this policy."""
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        filters = (policy.projects, policy.artifacts, policy.exclude_artifacts, policy.tags, policy.exclude_tags)
+        idle = {
+            KeptReason.PINNED: not policy.pins,
+            KeptReason.FILTERED: not any((*filters, policy.stores)),
+            KeptReason.TOO_YOUNG: not policy.grace and policy.older_than is None,
+            KeptReason.UNFINISHED_RUN: not policy.grace or self.circumstances.oldest_unfinished_run is None,
+        }
+        self._asked = tuple((rule, ask) for rule, ask in _RULES if not idle.get(rule, False))
 
     def verdict(self, surveyed: Surveyed) -> Answer | None:
         """The first answer that keeps the version, or None when no rule here does."""
         self._remember(surveyed.version)
-        for rule, ask in _RULES:
+        for rule, ask in self._asked:
             detail = ask(self, surveyed)
             if detail is not None:
                 return Answer(rule, True, detail)
@@ -169,26 +184,26 @@ class Judge:
 
     def _unsafe_uri(self, surveyed: Surveyed) -> str | None:
         try:
-            locate(surveyed.version.uri)
+            key_of(surveyed.version.uri)
         except UriRefused as refused:
             return f"its URI is not safe to delete: {refused}"
         return None
 
     def _outside_store(self, surveyed: Surveyed) -> str | None:
-        location = _located(surveyed.version)
-        if location is None:
+        key = _key(surveyed.version)
+        if key is None:
             return None
         roots = self.circumstances.roots.get(surveyed.version.store_id or "", ())
-        return None if any(contains(root, location.key) for root in roots) else "its URI is outside its store's root"
+        return None if any(contains(root, key) for root in roots) else "its URI is outside its store's root"
 
     def _near_root(self, surveyed: Surveyed) -> str | None:
-        location = _located(surveyed.version)
-        if location is None:
+        key = _key(surveyed.version)
+        if key is None:
             return None
         for root in itertools.chain.from_iterable(self.circumstances.roots.values()):
-            if contains(location.key, root):
+            if contains(key, root):
                 return "its URI is a store's root or lies above one"
-            if contains(root, location.key) and location.key[len(root) :].count("/") < MIN_DEPTH:
+            if contains(root, key) and key.count("/", len(root)) < MIN_DEPTH:
                 return f"its URI is less than {MIN_DEPTH} path segments below a store's root"
         return None
 
@@ -242,9 +257,9 @@ _UNMET = {
 }
 
 
-def _located(version: Version) -> Location | None:
+def _key(version: Version) -> str | None:
     try:
-        return locate(version.uri)
+        return key_of(version.uri)
     except UriRefused:
         return None
 

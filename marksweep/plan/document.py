@@ -36,17 +36,21 @@ _T = TypeVar("_T")
 
 
 class PlanFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The plan itself. ``created`` and ``expires`` are RFC 3339 in UTC (see :func:`moment`)."""
+    """The plan itself. ``created`` and ``expires`` are RFC 3339 in UTC (see :func:`moment`).
+
+    ``limits``: for who reads the file, what its mode cannot promise; empty if there is nothing to say.
+    """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     created: Instant
     expires: Instant
     tool: Name
     mode: Mode
+    limits: Annotated[str, msgspec.Meta(max_length=500)]
 
 
 class CatalogFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which catalog the plan is for: the members of the port's ``Identity``."""
+    """Which catalog the plan is for: the members of the port's ``Identity``, and its ``rows`` by table at the mark."""
 
     kind: Name
     server_id: Name
@@ -54,6 +58,7 @@ class CatalogFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     release: Name
     dialect: Name
     instance: Name
+    rows: Annotated[dict[Name, Count], msgspec.Meta(max_length=100)]
 
 
 class StoreFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,7 +132,7 @@ def encode(struct: object) -> bytes:
         line = _ENCODER.encode(struct)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError) as error:
         raise ValueError(f"it cannot be written as JSON: {error}") from None
-    return _HIDDEN.sub(_escape, line)
+    return line if line.isascii() and b"\x7f" not in line else _HIDDEN.sub(_escape, line)
 
 
 def decode_header_member(name: str, line: bytes) -> object:

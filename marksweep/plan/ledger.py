@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from marksweep.model.entry import Entry
-from marksweep.model.uri import UriRefused, contains, locate
+from marksweep.model.uri import UriRefused, contains, key_of
 from marksweep.plan.document import Draft, moment
 
 
@@ -29,7 +29,7 @@ class Ledger:
     def add(self, entry: Entry, line: bytes) -> None:
         """Take the next entry and its canonical *line*."""
         try:
-            key = locate(entry.uri).key
+            key = key_of(entry.uri)
         except UriRefused as refused:
             raise ValueError(f"its URI may not be deleted: {refused}") from None
         order = (key.encode(), entry.id)

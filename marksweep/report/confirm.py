@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import assert_never
 
 from rich.text import Text
 
-from marksweep.model.outcome import Mode
+from marksweep.model.outcome import LIMITS, Mode
 from marksweep.model.store import Undo
 from marksweep.report.documents import PlanSummary
 from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, words
@@ -22,6 +23,8 @@ def confirmation(plan: PlanSummary) -> Text:
         joined(Text("  deletes  ", style=QUIET), words(_extent(plan), STRONG)),
         Text(f"  {_promise(plan.mode)}"),
     ]
+    if LIMITS[plan.mode]:
+        lines.append(Text(textwrap.fill(f"! {LIMITS[plan.mode]}", 80, subsequent_indent="  "), style=CAUTION))
     lines += [Text(f"! {danger}", style=BAD) for danger in dangers(plan.policy)]
     if plan.mode is not Mode.ONLY_METADATA:
         lines += [joined(Text("  store    ", style=QUIET), store.root) for store in plan.stores]
