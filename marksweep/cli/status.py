@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marksweep.cli.summaries import books_facts
+from marksweep.cli.summaries import books_facts, canary_facts
 from marksweep.model.instant import from_text
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.documents import Line, StatusResult
@@ -39,5 +39,6 @@ def sweep_status(plan: SignedPlan) -> StatusResult:
         ]
         return StatusResult(
             path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, started=journal.meta()["started"],
-            last=last or None, running=running, books=books_facts(done), rate=rate, lines=tuple(lines),
+            last=last or None, running=running, books=books_facts(done), canary=canary_facts(journal.canary(), LINES),
+            rate=rate, lines=tuple(lines),
         )  # fmt: skip

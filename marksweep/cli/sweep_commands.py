@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +34,20 @@ def sweep(
     ] = False,
     accept_instance: opt.AcceptInstance = None,
     drain: opt.Drain = None,
+    lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
+    canary: Annotated[
+        int | None,
+        typer.Option(
+            "--canary",
+            min=1,
+            metavar="N",
+            help="Take N entries first; go on only if what lives beside them is unharmed.",
+        ),
+    ] = None,
+    canary_cleared: Annotated[
+        bool, typer.Option("--canary-cleared", help="Go on after a halt: you know that the sweep did not do the harm.")
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -44,24 +57,26 @@ def sweep(
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.status import finished
     from marksweep.cli.summaries import summary
-    from marksweep.cli.sweeping import check_catalog, rehearse_plan, sweep_plan
-    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.cli.sweeping import CanaryRequest, check_canary, check_catalog, rehearse_plan, sweep_plan
+    from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
     from marksweep.plan.verify import verify
 
     screen = Screen(json, quiet)
 
     def work() -> tuple[Document | None, ExitStatus]:
-        request = sweep_request(ignore_errors, batch_size, drain, accept_instance)
-        with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
-            now = opened.now()
+        request = sweep_request(ignore_errors, batch_size, drain, lag, accept_instance)
+        first = CanaryRequest(canary, canary_cleared)
+        with open_catalog(catalog, local_stores, writes=not dry_run, lag=request.lag) as opened:
+            now = agreed_time(opened, utc_now)
             with verify(plan, trusted(trust), now, approvals=approvals) as verified:
                 check_catalog(verified, opened, accept_instance)
+                check_canary(verified, first)
                 stores = store_adapters(store_options)
                 if dry_run:
                     return rehearse_plan(screen, verified, opened, stores)
                 if not yes and not finished(verified):
                     ask(screen, summary(verified, now))
-                return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell))
+                return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell), first)
 
     conclude(screen, work)
 
@@ -81,35 +96,35 @@ def prune(
     ignore_errors: opt.IgnoreErrors = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after showing what would go.")] = False,
     drain: opt.Drain = None,
+    lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Mark, show, ask and sweep in one go: the drop-in for `zenml artifact prune`, through the very same two phases."""
     from marksweep.cli.identity import signing
-    from marksweep.cli.marking import check_out, mark_plan
+    from marksweep.cli.marking import MarkOrder, check_out, mark_plan
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.summaries import summary
     from marksweep.cli.sweeping import sweep_plan
-    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
     from marksweep.model.policy import EXPIRES_AFTER
     from marksweep.report.documents import PruneResult, ShowResult
 
     screen = Screen(json, quiet)
 
     def work() -> tuple[Document | None, ExitStatus]:
-        request = sweep_request(ignore_errors, batch_size, drain, None)
+        request = sweep_request(ignore_errors, batch_size, drain, lag, None)
         if out is not None:
             check_out(out, force=False)
         if not (yes or dry_run):
             check_terminal()
-        with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
-            now = opened.now()
+        with open_catalog(catalog, local_stores, writes=not dry_run, lag=request.lag) as opened:
+            now = agreed_time(opened, utc_now)
             signer = signing(key, screen.tell)
             stores = store_adapters(store_options)
-            marked = mark_plan(
-                screen, opened, stores, filters, signer, out or _kept_plan(now), EXPIRES_AFTER, overwrite=False
-            )
+            order = MarkOrder(filters.policy(), filters.mode, out or _kept_plan(now), EXPIRES_AFTER, now)
+            marked = mark_plan(screen, opened, stores, order, signer)
             with marked.plan as plan:
                 found = summary(plan, now)
                 if dry_run or not found.entries:
@@ -125,14 +140,15 @@ def prune(
 
 
 def sweep_request(
-    ignore_errors: bool, batch: int | None, drain: str | None, accept_instance: str | None
+    ignore_errors: bool, batch: int | None, drain: str | None, lag: str | None, accept_instance: str | None
 ) -> SweepRequest:
     """How to run a sweep, from its options."""
     from marksweep.cli.sweeping import SweepRequest
     from marksweep.model.policy import DRAIN
 
     wait = read_duration("--drain", drain) if drain is not None else DRAIN
-    return SweepRequest(ignore_errors, batch, wait, accept_instance)
+    settles = read_duration("--lag", lag) if lag is not None else timedelta(0)
+    return SweepRequest(ignore_errors, batch, wait, settles, accept_instance)
 
 
 def check_terminal() -> None:

@@ -17,21 +17,24 @@ from marksweep.catalog.port import Catalog
 from marksweep.cli.identity import Signing
 from marksweep.cli.interrupts import Interrupt
 from marksweep.cli.screen import Screen
-from marksweep.cli.summaries import books_facts
+from marksweep.cli.summaries import books_facts, canary_facts
 from marksweep.cli.wire import database_clock
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog, UsageError
 from marksweep.model.instant import to_text
 from marksweep.model.outcome import Mode
 from marksweep.plan.receipt import Outcomes, Receipt, write_receipt
 from marksweep.plan.verify import VerifiedPlan
-from marksweep.report.documents import Line, SweepResult
+from marksweep.report.documents import CanaryFacts, Line, SweepResult
 from marksweep.report.progress import SweepProgress
 from marksweep.store.port import Stores
 from marksweep.sweep.books import Books, books
-from marksweep.sweep.engine import Options, Sweep
+from marksweep.sweep.canary_record import halted
+from marksweep.sweep.engine import Sweep
+from marksweep.sweep.guards import check_census, removed_before
 from marksweep.sweep.journal import SETTLED, Journal
 from marksweep.sweep.journal_reader import journal_path
 from marksweep.sweep.lock import held
+from marksweep.sweep.options import Options
 from marksweep.sweep.places import OpenStores, open_stores
 from marksweep.sweep.rehearse import rehearse
 
@@ -46,28 +49,50 @@ class SweepRequest:
     ignore_errors: bool
     batch: int | None
     drain: timedelta
+    lag: timedelta
     accept_instance: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRequest:
+    """How many entries go first, if any; and whether a person cleared an earlier canary that halted."""
+
+    entries: int | None = None
+    cleared: bool = False
+
+
+NO_CANARY = CanaryRequest()
+
+
+def check_canary(plan: VerifiedPlan, request: CanaryRequest) -> None:
+    """Raise UsageError where a canary could not look at anything."""
+    if request.entries and plan.header.plan.mode is Mode.ONLY_METADATA:
+        raise UsageError(
+            "--canary compares bytes, and a sweep of this plan deletes none: its mode is only-metadata",
+            "leave --canary out",
+        )
 
 
 def check_catalog(plan: VerifiedPlan, catalog: Catalog, accept_instance: str | None) -> None:
     """Raise OtherCatalog unless *plan* was made for *catalog* as it is now."""
     planned, met = plan.header.catalog, catalog.identity()
-    for what, was, is_ in (
-        ("kind", planned.kind, met.kind),
-        ("server id", planned.server_id, met.server_id),
-        ("schema revision", planned.schema, met.schema),
-        ("dialect", planned.dialect, met.dialect),
+    for what, was, is_, since in (
+        ("kind", planned.kind, met.kind, "it was replaced"),
+        ("server id", planned.server_id, met.server_id, "ZenML was set up anew"),
+        ("schema revision", planned.schema, met.schema, "it was migrated, or restored from a backup"),
+        ("dialect", planned.dialect, met.dialect, "it was moved to another kind of database"),
     ):
         if was != is_:
             raise OtherCatalog(
                 f"the plan was made for another catalog: its {what} is {was!r}, and this one's is {is_!r}",
-                "give the plan's own catalog with --catalog, or make a new plan if it was migrated since",
+                f"give the plan's own catalog with --catalog, or make a new plan if {since} since",
             )
     if met.instance not in (planned.instance, accept_instance):
         raise OtherCatalog(
             f"this database has the plan's server id, but is another instance of it ({met.instance}, not {planned.instance}):"
-            " a copy, or the same database in another place",
-            f"if it is the same database and was moved, add --accept-instance {met.instance}; never sweep from a copy",
+            " a copy, a restored backup, or the same database in another place",
+            f"if it is the same database and was moved, add --accept-instance {met.instance}; if it was restored, make a new"
+            " plan; never sweep from a copy",
         )
 
 
@@ -76,6 +101,7 @@ def rehearse_plan(
 ) -> tuple[SweepResult, ExitStatus]:
     """Recheck every entry and say what a sweep would do now; nothing is claimed and nothing is written."""
     began = time.monotonic()
+    check_census(plan, catalog, removed_before(plan))
 
     async def run() -> tuple[Books, list[Line]]:
         with SweepProgress(screen.err, quiet=screen.quiet) as progress:
@@ -95,6 +121,7 @@ def sweep_plan(
     stores: Stores,
     request: SweepRequest,
     signing: Callable[[], Signing],
+    first: CanaryRequest = NO_CANARY,
 ) -> tuple[SweepResult, ExitStatus]:
     """Sweep *plan*, resuming whatever an earlier run left; write the receipt."""
     began = time.monotonic()
@@ -103,21 +130,42 @@ def sweep_plan(
         clock = database_clock(catalog)
         with _writing_beside(plan.path):
             stack.enter_context(held(plan.path))
-            journal = Journal(journal_path(plan.path), _binding(plan), clock)
+            stack.enter_context(catalog.sole_sweeper())
+            journal = _journal(plan, catalog, clock)
         stack.callback(journal.close)
         key = signing().key
         before = _settled(journal)
         try:
-            _run(screen, plan, catalog, stores, request, journal, clock)
+            _run(screen, plan, catalog, stores, request, first, journal, clock)
         except MarksweepError as error:
-            error.deleted = str(books(planned, journal.tallies()))
+            found = books(planned, journal.tallies())
+            error.deleted = str(found)
+            if halted(journal.canary()):
+                write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
             raise
         found = books(planned, journal.tallies())
         lines = [
             Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
         ]
         receipt = write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
-    return _result(plan, found, lines, receipt, began, found.status, before=before), found.status
+        canary = canary_facts(journal.canary(), LINES)
+    return _result(plan, found, lines, receipt, began, found.status, before=before, canary=canary), found.status
+
+
+def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime]) -> Journal:
+    """The plan's journal, begun only if the catalog holds what it held; raise GuardRefused if its tables collapsed."""
+    path = journal_path(plan.path)
+    if not path.exists():
+        check_census(plan, catalog, {})
+        return Journal(path, _binding(plan), clock)
+    journal = Journal(path, _binding(plan), clock)
+    try:
+        check_census(plan, catalog, journal.removed())
+    except MarksweepError as error:
+        error.deleted = str(books(plan.header.totals.entries, journal.tallies()))
+        journal.close()
+        raise
+    return journal
 
 
 @contextmanager
@@ -138,10 +186,13 @@ def _run(
     catalog: Catalog,
     stores: Stores,
     request: SweepRequest,
+    first: CanaryRequest,
     journal: Journal,
     clock: Callable[[], datetime],
 ) -> None:
-    options = Options(request.ignore_errors, request.batch, request.drain)
+    options = Options(
+        request.ignore_errors, request.batch, request.drain, request.lag, first.entries, canary_cleared=first.cleared
+    )
     interrupt = Interrupt()
 
     async def run() -> None:
@@ -194,10 +245,11 @@ def _result(
     status: ExitStatus,
     *,
     before: int = 0,
+    canary: CanaryFacts | None = None,
     dry_run: bool = False,
 ) -> SweepResult:
     return SweepResult(
         path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, dry_run=dry_run, books=books_facts(found),
-        settled_before=before, lines=tuple(lines), receipt=str(receipt) if receipt else None,
+        settled_before=before, canary=canary, lines=tuple(lines), receipt=str(receipt) if receipt else None,
         seconds=round(time.monotonic() - began, 3), status=int(status),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
 from marksweep.report.text import json_text
+from marksweep.sweep.canary_record import CanaryState
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +50,23 @@ class PlanSummary(Document, frozen=True, kw_only=True):
     expired: bool
 
 
+class ComparedFacts(Document, frozen=True, kw_only=True):
+    """The earlier plan given with ``--compare``: what it held, entries that are ``new`` since, and that are ``gone``."""
+
+    path: str
+    digest: str
+    created: str
+    entries: int
+    versions_in_catalog: int
+    new: int
+    gone: int
+
+
 class MarkResult(Document, frozen=True, kw_only=True):
-    """``mark``: the plan that was written, and what a person should know."""
+    """``mark``: the plan that was written, the earlier one it was compared with, and what a person should know."""
 
     plan: PlanSummary
+    compared: ComparedFacts | None = None
     warnings: tuple[str, ...]
     seconds: float
 
@@ -131,9 +145,32 @@ class BooksFacts(Document, frozen=True, kw_only=True):
     left: int
 
 
+class HarmedFacts(Document, frozen=True, kw_only=True):
+    """One live version whose place changed during a canary: what it held before it, and after."""
+
+    id: str
+    uri: str
+    objects_before: int
+    bytes_before: int
+    objects_after: int
+    bytes_after: int
+
+
+class CanaryFacts(Document, frozen=True, kw_only=True):
+    """The plan's last canary, by whichever run. ``beside``: live versions under the folders that it touches, of which
+    ``witnesses`` were compared; ``harmed``: the first hundred that it harmed.
+    """
+
+    state: CanaryState
+    entries: int
+    beside: int
+    witnesses: int
+    harmed: tuple[HarmedFacts, ...]
+
+
 class SweepResult(Document, frozen=True, kw_only=True):
-    """``sweep``: the books over all runs, how many entries earlier runs had settled, the entries that need a word (the
-    first hundred), and where the receipt is.
+    """``sweep``: the books over all runs, how many entries earlier runs had settled, the canary if there was one, the
+    entries that need a word (the first hundred), and where the receipt is.
     """
 
     path: str
@@ -142,6 +179,7 @@ class SweepResult(Document, frozen=True, kw_only=True):
     dry_run: bool
     books: BooksFacts
     settled_before: int = 0
+    canary: CanaryFacts | None = None
     lines: tuple[Line, ...]
     receipt: str | None
     seconds: float
@@ -158,6 +196,7 @@ class StatusResult(Document, frozen=True, kw_only=True):
     last: str | None
     running: bool
     books: BooksFacts
+    canary: CanaryFacts | None = None
     rate: float | None
     lines: tuple[Line, ...]
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from rich.cells import cell_len
 from rich.text import Text
 
+from marksweep.model.outcome import LIMITS
 from marksweep.model.store import Undo
-from marksweep.report.documents import EntryLine, MarkResult, PlanSummary, PruneResult, ShowResult
+from marksweep.report.documents import ComparedFacts, EntryLine, MarkResult, PlanSummary, PruneResult, ShowResult
 from marksweep.report.parts import (
     BAD,
     CAUTION,
@@ -32,7 +33,7 @@ from marksweep.report.parts import (
     words,
 )
 from marksweep.report.sweep_view import sweep_view
-from marksweep.report.text import age, count, counted, duration, plain, size, when
+from marksweep.report.text import age, count, counted, duration, plain, share, size, when
 from marksweep.report.words import catalog_words, dangers, filters, kept_meaning, mode_words, undo_words
 
 GROUPS = 10
@@ -42,6 +43,8 @@ GROUPS = 10
 def mark_view(result: MarkResult, width: int) -> Iterator[Part]:
     """``mark``: the plan, its warnings, and what to do next."""
     yield from plan_view(result.plan, width)
+    if result.compared is not None:
+        yield from _since(result.compared, result.plan)
     if result.warnings:
         yield section(f"{counted(len(result.warnings), 'warning')}")
         for warning in result.warnings:
@@ -96,6 +99,8 @@ def plan_view(plan: PlanSummary, width: int) -> Iterator[Part]:
     yield headline(words(f"Plan {plan.id}", STRONG), totals, width)
     if plan.expired:
         yield Text(f"! expired on {when(plan.expires)}: no sweep takes it; make a new plan", style=BAD)
+    if LIMITS[plan.mode]:
+        yield Text(f"! {LIMITS[plan.mode]}", style=CAUTION)
     for danger in dangers(plan.policy):
         yield Text(f"! {danger}", style=BAD)
     if plan.entries and not plan.policy.sizes:
@@ -159,6 +164,20 @@ def _kept(plan: PlanSummary) -> Iterator[Part]:
             for reason, versions in sorted(plan.kept.items(), key=lambda pair: (-pair[1], pair[0]))
         )
         yield table([Column("reason", width=20), Column("versions", "right"), Column("meaning", style=QUIET)], rows)
+
+
+def _since(before: ComparedFacts, now: PlanSummary) -> Iterator[Part]:
+    yield section(f"since the plan of {when(before.created)}")
+    then, today = share(before.entries, before.versions_in_catalog), share(now.entries, now.versions_in_catalog)
+    yield fact_list(
+        [
+            ("entries", f"{count(before.entries)} then, {count(now.entries)} now"),
+            ("share", f"{then} of the catalog then, {today} now"),
+            ("new", counted(before.new, "entry", "entries")),
+            ("gone", counted(before.gone, "entry", "entries")),
+        ]
+    )
+    yield long_fact("compared", before.path)
 
 
 def _entry(entry: EntryLine) -> Iterator[Part]:

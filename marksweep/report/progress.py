@@ -14,6 +14,7 @@ from rich.console import Console
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, Outcome
 from marksweep.report.text import count, counted, remaining, size
 from marksweep.report.ticker import EVERY, Ticker
+from marksweep.sweep.observer import CanaryStep
 
 
 class MarkProgress(Ticker):
@@ -93,6 +94,7 @@ class SweepProgress(Ticker):
         self.deleted = self.gone = self.kept = self.failed = 0
         self.objects = self.bytes = 0
         self._drained_at: float | None = None
+        self._canary = ""
         self._restart()
 
     def planned(self, entries: int, bytes_: int | None, settled: int) -> None:
@@ -122,6 +124,16 @@ class SweepProgress(Ticker):
         """Rows are marked; their bytes wait for so long."""
         self._drained_at = self._clock() + seconds
 
+    def canary(self, step: CanaryStep, entries: int, witnesses: int) -> None:
+        """What is being done about the canary."""
+        beside = counted(witnesses, "live version")
+        self._canary = {
+            "drawing": "canary: looking for what lives beside it",
+            "sweeping": f"canary: {counted(entries, 'entry', 'entries')} first, beside {beside}",
+            "comparing": f"canary: comparing {beside}",
+            "over": "",
+        }[step]
+
     @property
     def done(self) -> int:
         """Entries that this run has brought to an end."""
@@ -134,6 +146,8 @@ class SweepProgress(Ticker):
         pieces += [f"{count(n)} {word}" for n, word in ((self.kept, "kept"), (self.failed, "failed")) if n]
         if self.done < self.resuming:
             pieces.append(f"{self.resuming - self.done:,} of an earlier run first")
+        if self._canary:
+            pieces.append(self._canary)
         wait = 0.0 if self._drained_at is None else self._drained_at - self._clock()
         if wait > 0:
             return ", ".join([*pieces, f"waiting {remaining(wait)} before the bytes of marked rows go"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from marksweep.model.outcome import Mode
-from marksweep.report.documents import BooksFacts, Line, StatusResult, SweepResult
+from marksweep.report.documents import BooksFacts, CanaryFacts, Line, StatusResult, SweepResult
 from marksweep.report.parts import (
     BAD,
     CAUTION,
@@ -28,6 +28,7 @@ from marksweep.report.parts import (
     words,
 )
 from marksweep.report.text import age, count, counted, size, when
+from marksweep.sweep.canary_record import CanaryState
 
 LINES = 20
 """Kept and failed entries that a terminal shows; the documents name more."""
@@ -40,6 +41,7 @@ def sweep_view(result: SweepResult, width: int) -> Iterator[Part]:
     yield Text()
     yield _table(books, result.mode, dry_run=result.dry_run)
     yield from _notes(books)
+    yield from _canary(result.canary)
     yield from _lines(result.lines)
     yield Text()
     if result.receipt is not None:
@@ -54,7 +56,10 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
     """``status``: how far the sweep of a plan is."""
     books = result.books
     done = books.planned - books.not_attempted
-    if result.running:
+    halted = result.canary is not None and result.canary.state is CanaryState.HALTED
+    if halted:
+        state = Text("halted by its canary", style=BAD)
+    elif result.running:
         state = Text("running", style=CAUTION)
     elif result.started is None:
         state = Text("not begun", style=STRONG)
@@ -76,8 +81,9 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
     yield Text()
     yield _table(books, result.mode, dry_run=False)
     yield from _notes(books)
+    yield from _canary(result.canary)
     yield from _lines(result.lines)
-    if not result.running and (books.not_attempted or books.failed):
+    if not (result.running or halted) and (books.not_attempted or books.failed):
         yield Text()
         why = "begin" if result.started is None else "resume"
         yield from commands([(why, ["marksweep", "sweep", result.path])])
@@ -144,6 +150,33 @@ def _notes(books: BooksFacts) -> Iterator[Part]:
     if books.left:
         left = counted(books.left, "object appeared", "objects appeared")
         yield Text(f"  ! {left} under swept URIs meanwhile, left alone: somebody still writes there", style=CAUTION)
+
+
+def _canary(canary: CanaryFacts | None) -> Iterator[Part]:
+    if canary is None:
+        return
+    went = counted(canary.entries, "entry", "entries")
+    compared = f"{canary.witnesses:,} of the {counted(canary.beside, 'live version')} beside them"
+    match canary.state:
+        case CanaryState.DRAWN:
+            yield Text(f"  ! canary: {went} first; then {compared} are compared, before the rest", style=CAUTION)
+        case CanaryState.PASSED if not canary.witnesses:
+            yield Text(f"  ! canary: {went} went first; nothing with bytes lives beside them", style=CAUTION)
+        case CanaryState.PASSED:
+            yield Text(f"  canary: {went} went first; {compared} were compared, unharmed", style=GOOD)
+        case CanaryState.HALTED:
+            yield Text("  ! canary: live versions lost or changed bytes, so nothing else is swept:", style=BAD)
+        case CanaryState.CLEARED:
+            yield Text("  ! canary: live versions lost or changed bytes; a person cleared that:", style=CAUTION)
+        case CanaryState.VOID:
+            yield Text(f"  ! canary: {went} went first; none was deleted, so it has shown nothing", style=CAUTION)
+    for harmed in canary.harmed[:LINES]:
+        yield Verbatim(joined(Text("    "), harmed.uri))
+        now = f"{counted(harmed.objects_after, 'object')}, {size(harmed.bytes_after)} now"
+        before = f"{counted(harmed.objects_before, 'object')}, {size(harmed.bytes_before)} before"
+        yield indented(words(f"{harmed.id}  {before}; {now}", QUIET), 6)
+    if len(canary.harmed) > LINES:
+        yield Text(f"    … and {len(canary.harmed) - LINES:,} more: add --json to see them", style=QUIET)
 
 
 def _lines(lines: Sequence[Line]) -> Iterator[Part]:

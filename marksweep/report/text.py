@@ -88,6 +88,11 @@ def counted(number: int | None, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def share(part: int, whole: int) -> str:
+    """``12.5 %``; of nothing, 0."""
+    return f"{100 * part / max(1, whole):.1f} %"
+
+
 def age(seconds: float) -> str:
     """How long something took, roughly: ``4.2 s``, ``54 s``, ``12 min``, ``3 h 20 min``, ``5 days``."""
     if seconds < 9.95:

@@ -27,6 +27,7 @@ KEPT = {
     KeptReason.TOO_YOUNG: "younger than the minimum age or --older-than",
     KeptReason.UNFINISHED_RUN: "a run that has not finished may still link it",
     KeptReason.NEWEST: "one of its artifact's newest (--keep-latest)",
+    KeptReason.FIRST_SEEN: "no entry of the earlier plan (--seen-in)",
     KeptReason.CLAIMED: "something alive uses the same place",
     KeptReason.STORE_UNREACHABLE: "its place could not be looked at",
 }
@@ -102,6 +103,8 @@ def filters(policy: Policy) -> list[str]:
     ):
         if names:
             found.append(f"{label} {listed(names)}")
+    if policy.seen_in is not None:
+        found.append(f"only what plan {policy.seen_in} holds, too")
     if policy.keep_artifacts:
         found.append("empty artifacts stay")
     return found + _caps(policy)
@@ -115,4 +118,6 @@ def _caps(policy: Policy) -> list[str]:
         found.append(f"at most {size(policy.max_bytes)}")
     if policy.max_share is not None:
         found.append(f"at most {policy.max_share} % of the catalog")
+    if policy.max_jump is not None:
+        found.append(f"at most {counted(policy.max_jump, 'percentage point')} more than in the plan before")
     return found

@@ -94,6 +94,17 @@ async def destroy(
     return outcomes
 
 
+async def untouched(units: Sequence[Claimed], stores: OpenStores) -> list[str]:
+    """The ids of the entries whose objects are all there as their claim found them; a listing that fails tells nothing."""
+    ids: list[str] = []
+    for unit in units:
+        if (store := stores.of(locate(unit.uri).key)) is not None:
+            async for _, found in store.listing([locate(unit.uri)]):
+                if not isinstance(found, Exception) and set(unit.objects) <= set(found):
+                    ids += [e.id for e in unit.entries]
+    return ids
+
+
 async def _delete(units: Sequence[Claimed], stores: OpenStores, *, resumed: bool) -> list[tuple[Pending, str, Outcome]]:
     outcomes: list[tuple[Pending, str, Outcome]] = []
     by_store: dict[int, tuple[Store, list[Claimed]]] = {}

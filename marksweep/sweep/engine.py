@@ -7,8 +7,7 @@ raised at the end, outside the task group.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -21,33 +20,28 @@ from marksweep.catalog.port import Claimed as Answer
 from marksweep.errors import Incomplete
 from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text
-from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Mode, Outcome
+from marksweep.model.outcome import Deleted, Failed, Mode, Outcome
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.plan.verify import VerifiedPlan
-from marksweep.sweep.destroy import destroy, units_of
+from marksweep.sweep.answers import refusal
+from marksweep.sweep.canary import Watch, admit
+from marksweep.sweep.destroy import destroy, units_of, untouched
 from marksweep.sweep.journal import Intended, Journal, Pending
 from marksweep.sweep.observer import SweepObserver
+from marksweep.sweep.options import Options
 from marksweep.sweep.places import OpenStores
 from marksweep.sweep.prepare import Prepared, Unit, changed, claim_rules, or_gone, prepare
 from marksweep.sweep.recover import resolve_doubt, vouch
+from marksweep.sweep.remaining import Remaining, batches
 from marksweep.sweep.turns import Turns
 
 T = TypeVar("T")
 Journaled = tuple[Entry | Pending, str, Outcome]
 """An entry, the id of its unit, and what became of it."""
-PAGE = 200
-"""Units that are taken out of the journal at a time."""
+BUSY_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds before a row that somebody else holds is asked for again; then it is kept."""
 IN_FLIGHT = 4
 """Batches whose bytes are being deleted at one time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a sweep may decide for itself: nothing that widens what is deleted."""
-
-    ignore_errors: bool = False
-    batch: int | None = None
-    drain: timedelta = timedelta(0)
 
 
 @dataclass(slots=True)
@@ -65,6 +59,11 @@ class Sweep:
     trouble: list[Exception] = field(default_factory=list)
     turns: Turns = field(default_factory=Turns)
     _batch: int = 0
+    _resumed: int = 0
+    _left: Remaining = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._left = Remaining(self.plan, self.journal)
 
     @property
     def mode(self) -> Mode:
@@ -82,16 +81,14 @@ class Sweep:
         """Finish what an earlier run began, then sweep the rest of the plan. Raises what stopped it, never a group."""
         try:
             vouch(self.plan, self.journal)
-            doubtful, gone = await resolve_doubt(self.catalog, self.turns, self.journal, self.mode)
+            admit(self.journal, cleared=self.options.canary_cleared)
+            self._resumed, gone = await resolve_doubt(self.catalog, self.turns, self.journal, self.mode)
             self._report(gone)
             self._batch = self.journal.next_batch()
             if self.mode is Mode.ONLY_ARTIFACT:
-                self.journal.look_again()
-            await self._finish_claimed(doubtful)
-            if not self.stopping:
-                await self._stream()
-            if self.mode is Mode.ONLY_ARTIFACT and not self.stopping:
-                await self._settle_marked()
+                await self._look_again()
+            await self._canary_first()
+            await self._all()
         except BaseExceptionGroup as group:
             raise _leaf(group) from None
         if self.trouble:
@@ -101,13 +98,42 @@ class Sweep:
         """Begin nothing new; :meth:`run` returns when what is in flight has ended."""
         self.stopping = True
 
-    async def _finish_claimed(self, doubtful: int) -> None:
+    async def _canary_first(self) -> None:
+        """The canary, if there is one to sweep: its units alone, and then what lives beside them is looked at."""
+        if self.stores is None:
+            return
+        ports = (self.catalog, self.turns, self.stores, self.journal)
+        watch = Watch(self.plan, *ports, self.observer, self._left.untaken, lambda: self.stopping)
+        canary = await watch.begin(self.options.canary)
+        if canary is not None:
+            self._left.only = frozenset(canary.units)
+            await self._all()
+            self._left.only = None
+            if not self.stopping:
+                await watch.judge(canary, self.rules)
+
+    async def _all(self) -> None:
+        """All that is left: what was begun, then what no run has taken yet, then the bytes of marked rows."""
+        if not self.stopping:
+            await self._finish_claimed()
+        if not self.stopping:
+            await self._stream()
+        if self.mode is Mode.ONLY_ARTIFACT and not self.stopping:
+            await self._settle_marked()
+
+    async def _look_again(self) -> None:
+        """Only-artifact, resumed: what an earlier second look let go is asked again, unless its bytes have begun to go."""
+        assert self.stores is not None
+        for page in self._left.begun("claimed", "failed"):
+            self.journal.advance(await untouched(units_of(page), self.stores), "marked")
+
+    async def _finish_claimed(self) -> None:
         """Delete what earlier claims took and earlier runs did not finish deleting."""
-        after, resumed = "", doubtful
-        while not self.stopping and (page := self.journal.pending(["claimed", "failed"], after=after, most=PAGE)):
-            after = page[-1].unit
-            resumed += len(page)
-            self.observer.resumed(resumed)
+        for page in self._left.begun("claimed", "failed"):
+            if self.stopping:
+                return
+            self._resumed += len(page)
+            self.observer.resumed(self._resumed)
             await self._destroy([p.id for p in page], resumed=True)
 
     async def _stream(self) -> None:
@@ -127,8 +153,7 @@ class Sweep:
 
     async def _list_ahead(self, send: MemoryObjectSendStream[Prepared]) -> None:
         with send:
-            size = self.options.batch or self.catalog.capabilities().claim_batch
-            for batch in _batches(self._unsettled(size), size):
+            for batch in batches(self._left.untaken(), self._batch_size):
                 if self.stopping:
                     return
                 prepared = await self._guarded(prepare(batch, self.stores))
@@ -139,25 +164,39 @@ class Sweep:
                 except anyio.BrokenResourceError:
                     return
 
-    def _unsettled(self, page: int) -> Iterator[Unit]:
-        """The plan's units with entries that no earlier run settled or took."""
-        for units in _batches(self.plan.units(), page):
-            done = self.journal.settled([e.id for unit in units for e in unit])
-            yield from (Unit(unit, done=done) for unit in units if any(e.id not in done for e in unit))
+    def _batch_size(self) -> int:
+        """Units per claim: what the user says, else what the catalog says, which follows how long claims take."""
+        return self.options.batch or self.catalog.capabilities().claim_batch
 
     async def _claim(self, prepared: Prepared) -> list[str]:
         """Claim the units that are ready; journal the outcome of all others. Return the ids whose bytes may go now."""
         if ids := changed(prepared.settled):
             prepared.settled = or_gone(prepared.settled, await self.turns(self.catalog.references, ids))
         self._settle(prepared.settled)
-        if self.stopping or not prepared.ready:
-            return []
-        units = {e.id: unit for unit in prepared.ready for e in unit.left}
-        entries = {e.id: e for unit in prepared.ready for e in unit.left}
+        taken: list[str] = []
+        left = prepared.ready
+        for pause in (*BUSY_PAUSES, None):
+            if self.stopping or not left:
+                break
+            answers = await self._claim_once(left, last=pause is None)
+            taken += [a.id for a in answers if a.answer is ClaimAnswer.CLAIMED]
+            settled = {a.id for a in answers if a.answer is not ClaimAnswer.BUSY}
+            left = [
+                Unit(u.entries, u.objects, u.done | settled) for u in left if any(e.id not in settled for e in u.left)
+            ]
+            if left and pause is not None:
+                await anyio.sleep(pause)
+        return taken if self.mode is Mode.BOTH else []
+
+    async def _claim_once(self, ready: Sequence[Unit], *, last: bool) -> Sequence[Answer]:
+        """One claim; what somebody else holds at the moment has no outcome yet, unless this is the *last* try."""
+        units = {e.id: unit for unit in ready for e in unit.left}
+        entries = {e.id: e for unit in ready for e in unit.left}
         number, self._batch = self._batch, self._batch + 1
 
         def refused(answers: Sequence[Answer]) -> list[Journaled]:
-            return [(entries[a.id], units[a.id].id, r) for a in answers if (r := refusal(a)) is not None]
+            decided = [a for a in answers if last or a.answer is not ClaimAnswer.BUSY]
+            return [(entries[a.id], units[a.id].id, r) for a in decided if (r := refusal(a)) is not None]
 
         def intent(answers: Sequence[Answer]) -> None:
             self.journal.settle(refused(answers))  # before the commit too: a crash after it must not forget them
@@ -166,30 +205,29 @@ class Sweep:
                 number, [Intended(entries[a.id], units[a.id].id, units[a.id].objects, a.image) for a in taken]
             )
 
-        requests = [r for unit in prepared.ready for r in unit.requests()]
+        requests = [r for unit in ready for r in unit.requests()]
         answers = await self._ask(self.catalog.claim, requests, intent)
         self._report(refused(answers))
-        return self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
+        self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
+        return answers
 
-    def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> list[str]:
+    def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> None:
         match self.mode:
             case Mode.ONLY_METADATA:
                 self._settle([(entries[i], units[i].id, Deleted()) for i in claimed])
-                return []
             case Mode.ONLY_ARTIFACT:
                 self.journal.advance(claimed, "marked")
-                return []
             case Mode.BOTH:
                 self.journal.advance(claimed, "claimed")
-                return claimed
 
     async def _settle_marked(self) -> None:
         """Only-artifact, second half: drain, look again, and delete the bytes of rows that nobody linked meanwhile."""
-        page = self.journal.pending(["marked"], most=PAGE)
-        if page:
+        if any(self._left.begun("marked")):
             self.observer.draining(self.options.drain.total_seconds())
-            await self._drain(self.options.drain.total_seconds())
-        while page and not self.stopping:
+            await self._pause(self.options.drain.total_seconds())
+        for page in self._left.begun("marked"):
+            if self.stopping:
+                return
             by_id = {p.id: p for p in page}
             requests = [ClaimRequest(p.id, TOMBSTONE + p.uri, from_text(p.updated), p.unit, linked=True) for p in page]
 
@@ -199,9 +237,8 @@ class Sweep:
             answers = await self._ask(self.catalog.settle, requests, intent)
             self._settle([(by_id[a.id], by_id[a.id].unit, r) for a in answers if (r := refusal(a)) is not None])
             await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], resumed=True)
-            page = self.journal.pending(["marked"], most=PAGE)
 
-    async def _drain(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         while seconds > 0 and not self.stopping:
             await anyio.sleep(min(1.0, seconds))
             seconds -= 1.0
@@ -232,6 +269,9 @@ class Sweep:
             self._settle([(entry, entry.unit, Deleted()) for entry in taken])
             return
         units = units_of(taken)
+        await self._pause(self.options.lag.total_seconds())
+        if self.stopping and self.options.lag:
+            return  # too early: the journal holds them as claimed, and the next run deletes them
         since = self.rules.since
         work = destroy(units, self.mode, since, self.catalog, self.turns, self.stores, self.journal, resumed=resumed)
         self._report(await self._guarded(work) or [])
@@ -255,27 +295,6 @@ class Sweep:
             self.trouble.append(error)
             self.stopping = True
             return None
-
-
-def refusal(answer: Answer) -> Outcome | None:
-    """What an answer other than CLAIMED means for the entry; None when it may go."""
-    match answer.answer:
-        case ClaimAnswer.CLAIMED:
-            return None
-        case ClaimAnswer.GONE:
-            return AlreadyGone()
-        case ClaimAnswer.REFERENCED:
-            return Kept(KeptBecause.REFERENCED, answer.detail)
-        case ClaimAnswer.CHANGED:
-            return Kept(KeptBecause.CHANGED, answer.detail)
-        case ClaimAnswer.PROTECTED:
-            return Kept(KeptBecause.PROTECTED, answer.detail)
-
-
-def _batches(units: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(units)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
 
 
 def _leaf(group: BaseException) -> BaseException:

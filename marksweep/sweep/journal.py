@@ -20,6 +20,7 @@ from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text, to_text
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Outcome
 from marksweep.model.store import StoredObject
+from marksweep.sweep.canary_record import Canary
 from marksweep.sweep.journal_reader import FORMAT, JournalReader
 
 _SCHEMA = """
@@ -30,10 +31,11 @@ CREATE TABLE IF NOT EXISTS entry (
   left_behind INTEGER NOT NULL DEFAULT 0, code TEXT, detail TEXT, at TEXT NOT NULL, keys BLOB, image BLOB
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entry_state ON entry (state);
+CREATE TABLE IF NOT EXISTS canary (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL) STRICT;
 """
 _ALL_COLUMNS = (
     "SELECT name, value, id, unit, uri, updated, state, batch, planned_objects, planned_bytes, objects, bytes,"
-    " left_behind, code, detail, at, keys, image FROM meta, entry LIMIT 0"
+    " left_behind, code, detail, at, keys, image, one, record FROM meta, entry, canary LIMIT 0"
 )
 """Fails on a journal whose own description of its tables is damaged."""
 _PENDING = "id, unit, uri, updated, batch, keys, at"
@@ -82,6 +84,7 @@ class Journal(JournalReader):
             if flaw != "ok":
                 raise sqlite3.DatabaseError(flaw)
             self._bind({"format": FORMAT, **binding})
+            self.canary()
         except (sqlite3.DatabaseError, ValueError) as error:
             self._db.close()
             raise _unusable(path, error) from None
@@ -158,11 +161,6 @@ class Journal(JournalReader):
         with self._transaction() as db:
             db.executemany("UPDATE entry SET state = ?, at = ? WHERE id = ?", [(state, now, i) for i in ids])
 
-    def look_again(self) -> None:
-        """Only-artifact, resumed: what an earlier run's second look let go may have been linked since, and is asked again."""
-        with self._transaction() as db:
-            db.execute("UPDATE entry SET state = 'marked' WHERE state IN ('claimed', 'failed') AND batch IS NOT NULL")
-
     def abort(self, ids: Sequence[str]) -> None:
         """The claim did not happen: forget the intent."""
         with self._transaction() as db:
@@ -187,6 +185,11 @@ class Journal(JournalReader):
                     f"detail = ?, at = ?{keys} WHERE id = ?",
                     (state, objects, bytes_, left, code, detail, now, entry.id),
                 )
+
+    def note_canary(self, canary: Canary) -> None:
+        """How the canary stands now; the one before it, if any, is forgotten."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO canary VALUES (1, ?)", (canary.encoded(),))
 
     def settled(self, ids: Sequence[str]) -> set[str]:
         """Those of *ids* that no run needs to look at: settled, or taken by a claim already."""

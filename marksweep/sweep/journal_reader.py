@@ -13,8 +13,15 @@ from pathlib import Path
 import msgspec
 
 from marksweep.errors import GuardRefused
+from marksweep.sweep.canary_record import Canary, decoded
 
 FORMAT = "marksweep.journal/1"
+_REMOVED = (
+    "SELECT rows.key, sum(json_array_length(rows.value))"
+    " FROM entry, json_each(iif(json_valid(CAST(image AS TEXT)), CAST(image AS TEXT), '{}')) rows"
+    " WHERE rows.type = 'array' GROUP BY 1"
+)
+"""Images map a table to its rows; null and what is damaged count as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,11 @@ class JournalReader:
         with self._lock:
             return self._db.execute(query + " ORDER BY unit, id LIMIT ?", [*states, most]).fetchall()
 
+    def removed(self) -> dict[str, int]:
+        """Rows that claims took out of the catalog, by table, from the images in their intents (in doubt ones, too)."""
+        with self._lock:
+            return dict(self._db.execute(_REMOVED).fetchall())
+
     def meta(self) -> dict[str, str]:
         """What the journal is bound to, and when it was begun."""
         with self._lock:
@@ -75,6 +87,17 @@ class JournalReader:
         with self._lock:
             first, last = self._db.execute("SELECT coalesce(min(at), ''), coalesce(max(at), '') FROM entry").fetchone()
         return first, last
+
+    def canary(self) -> Canary | None:
+        """The last canary; None when there was none. Raises sqlite3.DatabaseError when its record is damaged."""
+        with self._lock:
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'canary'").fetchone():
+                return None  # begun by a release that had no canaries, and only looked at
+            row = self._db.execute("SELECT record FROM canary").fetchone()
+        try:
+            return None if row is None else decoded(row[0])
+        except ValueError as error:
+            raise sqlite3.DatabaseError(f"its record of the canary is damaged: {error}") from None
 
     def digest(self) -> str:
         """SHA-256 over the states of all entries, in order of their ids."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from marksweep.model.outcome import Outcome
+
+CanaryStep = Literal["drawing", "sweeping", "comparing", "over"]
+"""What is being done about a canary: choosing it and its witnesses, sweeping it, looking at the witnesses again, nothing."""
 
 
 class SweepObserver(Protocol):
@@ -26,6 +29,10 @@ class SweepObserver(Protocol):
         """Rows are marked; waiting before their bytes go."""
         ...
 
+    def canary(self, step: CanaryStep, entries: int, witnesses: int) -> None:
+        """How far the canary is, how many entries it has, and how many witnesses (both 0 while it is drawn)."""
+        ...
+
 
 class Silent:
     """Nobody watches."""
@@ -37,3 +44,5 @@ class Silent:
     def outcome(self, id_: str, uri: str, outcome: Outcome) -> None: ...
 
     def draining(self, seconds: float) -> None: ...
+
+    def canary(self, step: CanaryStep, entries: int, witnesses: int) -> None: ...

@@ -10,8 +10,8 @@ import anyio.to_thread
 from marksweep.catalog.port import Catalog
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, Outcome
 from marksweep.plan.verify import VerifiedPlan
+from marksweep.sweep.answers import refusal
 from marksweep.sweep.books import Books
-from marksweep.sweep.engine import refusal
 from marksweep.sweep.observer import SweepObserver
 from marksweep.sweep.places import OpenStores
 from marksweep.sweep.prepare import Unit, changed, claim_rules, or_gone, prepare
