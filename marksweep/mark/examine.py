@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,13 +10,15 @@ from marksweep.catalog.port import Catalog
 from marksweep.errors import PlanMalformed
 from marksweep.mark.observer import MarkObserver
 from marksweep.mark.overlap import components
+from marksweep.mark.previous import SEEN_IN
+from marksweep.mark.vicinity import Vicinity
 from marksweep.mark.worksheet import Worksheet
 from marksweep.model.entry import MAX_INTEGER, Entry, EntryReason, fingerprint
 from marksweep.model.instant import to_text
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
-from marksweep.model.uri import locate
+from marksweep.model.uri import key_of
 from marksweep.model.verdict import TOMBSTONE, Circumstances, Judge, KeptReason
-from marksweep.model.version import Surveyed, Version
+from marksweep.model.version import ReferenceKind, Surveyed, Version
 from marksweep.plan.document import encode_entry
 from marksweep.store.port import Stores
 
@@ -51,17 +54,18 @@ def examine(
 ) -> Examined:
     """Fill *worksheet* with the orphans of the catalog under *policy*; every version is counted exactly once."""
     judge = Judge(policy, circumstances(catalog, stores, now))
-    for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags)):
+    vicinity = Vicinity()
+    for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags), without=_settled(policy)):
         for surveyed in page:
-            _enter(surveyed, judge, policy, stores, worksheet)
+            _enter(surveyed, judge, policy, stores, worksheet, vicinity)
         observer.surveyed(len(page))
-    for claims in catalog.claims():
-        for claim in claims:
-            worksheet.add_spellings(stores.spellings(claim.uri), claim.version_id, own=False, holder=claim.holder)
+    _enter_places(catalog, stores, worksheet, vicinity, observer)
     observer.comparing()
     worksheet.index()
     if policy.keep_latest:
         worksheet.keep_newest(policy.keep_latest)
+    if policy.seen_in is not None:
+        worksheet.keep_others(SEEN_IN)
     claimed_by = _compare(worksheet)
     for name in judge.unmatched():
         observer.warn(f"{name!r} is to be kept out of the plan, but matches no version: check its spelling")
@@ -70,11 +74,21 @@ def examine(
     return Examined(judge, claimed_by)
 
 
-def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet) -> None:
+def _settled(policy: Policy) -> frozenset[ReferenceKind]:
+    """The kinds of reference that settle the matter, so that no other fact about a version is needed.
+
+    Empty if the policy counts or names versions whether they are referenced or not.
+    """
+    if policy.keep_latest or policy.pins or policy.projects or policy.exclude_artifacts or policy.exclude_tags:
+        return frozenset()
+    return frozenset(ReferenceKind) - ({ReferenceKind.MODEL_VERSION} if policy.ignore_model_links else set())
+
+
+def _enter(
+    surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet, vicinity: Vicinity
+) -> None:
     version = surveyed.version
     worksheet.versions += 1
-    place = version.uri.removeprefix(TOMBSTONE)  # a marked row may yet get its URI back
-    worksheet.add_spellings(stores.spellings(place), version.id, own=True)
     if policy.keep_latest:
         worksheet.add_seen(version)
     verdict = judge.verdict(surveyed)
@@ -85,7 +99,43 @@ def _enter(surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, wor
         worksheet.kept[KeptReason.UNSAFE_URI] += 1
         return
     reason: EntryReason = "model_links_ignored" if surveyed.references else "unreferenced"
-    worksheet.add_orphan(version, locate(version.uri).key, reason)
+    key, spellings = key_of(version.uri), stores.spellings(version.uri)
+    worksheet.add_orphan(version, key, reason)
+    worksheet.add_spellings((s for s in spellings if s != key), version.id, own=True)
+    vicinity.add({key, *spellings})
+
+
+def _enter_places(
+    catalog: Catalog, stores: Stores, worksheet: Worksheet, vicinity: Vicinity, observer: MarkObserver
+) -> None:
+    """Enter what could overlap an orphan's place, of everything that anybody lays claim to.
+
+    Versions that the survey left out are referenced, or came since: either way they count as kept for that.
+    """
+    spellings, meets = stores.spellings, vicinity.meets
+
+    def sift(uris: Sequence[str]) -> list[int]:
+        return [at for at, uri in enumerate(uris) if meets(spellings(_place(uri)))]
+
+    worksheet.close_orphans()
+    read = 0
+    for page in catalog.places(sift):
+        read += page.read
+        for id_, uri in page.picked:
+            worksheet.add_living(stores.spellings(_place(uri)), id_, uri)
+        more = max(0, read - worksheet.versions)
+        worksheet.kept[KeptReason.REFERENCED] += more
+        worksheet.versions += more
+        observer.surveyed(more)
+    for claims in catalog.claims(sift):
+        for claim in claims:
+            worksheet.add_spellings(stores.spellings(claim.uri), claim.version_id, own=False, holder=claim.holder)
+        observer.surveyed(0)
+
+
+def _place(uri: str) -> str:
+    """A row that an only-artifact sweep marked may yet get its URI back."""
+    return uri.removeprefix(TOMBSTONE)
 
 
 def _fits(version: Version) -> bool:

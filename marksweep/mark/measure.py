@@ -59,7 +59,7 @@ async def _measure_window(
 ) -> None:
     wanted: list[tuple[str, Location]] = []
     for place in window:
-        locations = [locate(uri) for _, uri in worksheet.unit(place.id)]
+        locations = [locate(uri) for _, uri in worksheet.unit(place.id)] if place.shared else [locate(place.uri)]
         objection = next((o for o in map(store.objection, locations) if o is not None), None)
         if objection is not None:
             observer.warn(f"version {place.id} is kept: {objection}")

@@ -25,16 +25,20 @@ PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 PRAGMA cache_size = -16000;
 CREATE TABLE orphan (
-  id TEXT PRIMARY KEY, key BLOB NOT NULL, artifact TEXT, version TEXT, project TEXT, uri TEXT, store_id TEXT,
+  id TEXT NOT NULL, key BLOB NOT NULL, artifact TEXT, version TEXT, project TEXT, uri TEXT, store_id TEXT,
   created TEXT, updated TEXT, reason TEXT, objects INTEGER, bytes INTEGER, fingerprint TEXT, shares TEXT
 );
 CREATE TABLE spelling (key BLOB NOT NULL, owner TEXT, own INTEGER NOT NULL, holder TEXT);
 CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER, id TEXT NOT NULL);
+CREATE TABLE earlier (role TEXT NOT NULL, id TEXT NOT NULL, uri TEXT NOT NULL);
 """
 
 
 _ORPHAN = "INSERT INTO orphan VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)"
 _SPELLING = "INSERT INTO spelling VALUES (?,?,?,?)"
+_LIVING = (
+    "INSERT INTO spelling SELECT ?1, ?2, 1, NULL WHERE NOT EXISTS (SELECT 1 FROM orphan WHERE id = ?2 AND uri = ?3)"
+)
 _SEEN = "INSERT INTO seen VALUES (?,?,?,?)"
 _ROWS = 1_000
 """Rows that are written at a time."""
@@ -50,12 +54,13 @@ class Spelling(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What the sizing of one unit needs."""
+    """What the sizing of one unit needs: its first entry, and whether others share it."""
 
     key: bytes
     id: str
     uri: str
     store_id: str
+    shared: bool
 
 
 class Worksheet:
@@ -69,7 +74,7 @@ class Worksheet:
         self._db.executescript(_SCHEMA)
         self.kept: Counter[KeptReason] = Counter()
         self.versions = 0
-        self._unwritten: dict[str, list[tuple[object, ...]]] = {_ORPHAN: [], _SPELLING: [], _SEEN: []}
+        self._unwritten: dict[str, list[tuple[object, ...]]] = {_ORPHAN: [], _SPELLING: [], _LIVING: [], _SEEN: []}
 
     def __enter__(self) -> Self:
         self._db.execute("BEGIN")
@@ -92,9 +97,14 @@ class Worksheet:
         )  # fmt: skip
 
     def add_spellings(self, keys: Iterable[str], owner: str | None, *, own: bool, holder: str | None = None) -> None:
-        """Keys that *owner* (a version's id, or nobody's) lays claim to."""
+        """Keys that *owner* (a version's id, or nobody's) lays claim to; of an orphan only those beside its key."""
         for key in keys:
             self._write(_SPELLING, (key.encode("utf-8", "surrogateescape"), owner, int(own), holder))
+
+    def add_living(self, keys: Iterable[str], owner: str, uri: str) -> None:
+        """The keys of a version's own place, unless it is an orphan with that *uri*: all orphans are written by now."""
+        for key in keys:
+            self._write(_LIVING, (key.encode("utf-8", "surrogateescape"), owner, uri))
 
     def add_seen(self, version: Version) -> None:
         """Remember a version for the rank within its artifact."""
@@ -110,8 +120,11 @@ class Worksheet:
     def keep(self, ids: Sequence[str], reason: KeptReason) -> None:
         """These are no orphans after all; their keys count as alive from now on."""
         for id_ in ids:
-            gone = self._db.execute("DELETE FROM orphan WHERE id = ?", (id_,)).rowcount
-            self.kept[reason] += gone
+            self._keep("id = ?", (id_,), reason)
+
+    def _keep(self, which: str, parameters: tuple[object, ...], reason: KeptReason) -> None:
+        self._db.execute(f"INSERT INTO spelling SELECT key, id, 1, NULL FROM orphan WHERE {which}", parameters)
+        self.kept[reason] += self._db.execute(f"DELETE FROM orphan WHERE {which}", parameters).rowcount
 
     def keep_newest(self, count: int) -> None:
         """Keep orphans among the newest *count* of their artifact: by created, then number, then id."""
@@ -123,11 +136,35 @@ class Worksheet:
         ).fetchall()
         self.keep([r[0] for r in rows], KeptReason.NEWEST)
 
-    def index(self) -> None:
-        """Once everything is in: write the rest, and make it fast to look up. Nothing may be read before."""
+    def add_earlier(self, role: str, entries: Iterable[Entry]) -> None:
+        """The entries of an earlier plan, which plays *role* in this mark."""
+        self._db.executemany("INSERT INTO earlier VALUES (?,?,?)", ((role, e.id, e.uri) for e in entries))
+        self._db.execute("CREATE INDEX IF NOT EXISTS earlier_id ON earlier (role, id)")
+
+    def keep_others(self, role: str) -> None:
+        """Keep orphans that the earlier plan in *role* does not hold under the same id and URI."""
+        known = "SELECT 1 FROM earlier e WHERE e.role = ? AND e.id = orphan.id AND e.uri = orphan.uri"
+        self._keep(f"NOT EXISTS ({known})", (role,), KeptReason.FIRST_SEEN)
+
+    def since(self, role: str) -> tuple[int, int]:
+        """How many orphans are not in the earlier plan in *role*, and how many of its entries are no orphans now."""
+        new = "SELECT count(*) FROM orphan WHERE id NOT IN (SELECT id FROM earlier WHERE role = ?)"
+        gone = "SELECT count(*) FROM earlier WHERE role = ? AND id NOT IN (SELECT id FROM orphan)"
+        return self._db.execute(new, (role,)).fetchone()[0], self._db.execute(gone, (role,)).fetchone()[0]
+
+    def close_orphans(self) -> None:
+        """All orphans are in: from now on they are looked up."""
+        self._flush()
+        self._db.execute("CREATE UNIQUE INDEX orphan_id ON orphan (id)")
+
+    def _flush(self) -> None:
         for statement, rows in self._unwritten.items():
             self._db.executemany(statement, rows)
             rows.clear()
+
+    def index(self) -> None:
+        """Once everything is in: write the rest, and make it fast to look up. Nothing may be read before."""
+        self._flush()
         self._db.execute("CREATE INDEX spelling_key ON spelling (key)")
         self._db.execute("CREATE INDEX orphan_key ON orphan (key, id)")
         self._db.execute("CREATE INDEX orphan_shares ON orphan (shares) WHERE shares IS NOT NULL")
@@ -135,17 +172,19 @@ class Worksheet:
     def spellings(self) -> Iterator[Spelling]:
         """Every key in order, but the keys that an orphan claims beside its own URI."""
         cursor = self._db.execute(
-            "SELECT s.key, s.owner, o.id IS NOT NULL AS orphan, s.holder FROM spelling s"
-            " LEFT JOIN orphan o ON o.id = s.owner WHERE s.own = 1 OR o.id IS NULL ORDER BY s.key, s.owner"
+            "SELECT key, id, 1, NULL FROM orphan UNION ALL"
+            " SELECT s.key, s.owner, o.id IS NOT NULL, s.holder FROM spelling s LEFT JOIN orphan o ON o.id = s.owner"
+            " WHERE s.own = 1 OR o.id IS NULL ORDER BY 1, 2"
         )
         return (Spelling(key, owner, bool(orphan), holder) for key, owner, orphan, holder in cursor)
 
     def orphans_below(self, root: bytes) -> list[str]:
         """The orphans that have a key at or below *root*."""
+        above = root[:-1] + b"0"  # the byte after the slash that a key ends in: whatever bytes a name has
         rows = self._db.execute(
-            "SELECT DISTINCT o.id FROM spelling s JOIN orphan o ON o.id = s.owner"
-            " WHERE s.own = 1 AND s.key >= ? AND s.key < ?",
-            (root, root[:-1] + b"0"),  # the byte after the slash that a key ends in: whatever bytes a name has
+            "SELECT id FROM orphan WHERE key >= ?1 AND key < ?2 UNION"
+            " SELECT o.id FROM spelling s JOIN orphan o ON o.id = s.owner WHERE s.own = 1 AND s.key >= ?1 AND s.key < ?2",
+            (root, above),
         )
         return [r[0] for r in rows.fetchall()]
 
@@ -172,8 +211,8 @@ class Worksheet:
         """The first entries of the next *most* units, in plan order."""
         key, id_ = (after.key, after.id) if after is not None else (b"", "")
         rows = self._db.execute(
-            "SELECT key, id, uri, store_id FROM orphan WHERE shares IS NULL AND (key, id) > (?, ?)"
-            " ORDER BY key, id LIMIT ?",
+            "SELECT key, id, uri, store_id, EXISTS (SELECT 1 FROM orphan s WHERE s.shares = o.id) FROM orphan o"
+            " WHERE shares IS NULL AND (key, id) > (?, ?) ORDER BY key, id LIMIT ?",
             (key, id_, most),
         )
         return [Place(*row) for row in rows.fetchall()]

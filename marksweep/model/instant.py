@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 def to_text(moment: datetime) -> str:
     """An aware time as text. A fraction keeps exactly the digits that it has."""
-    plain = moment.astimezone(UTC).replace(tzinfo=None)
-    text = plain.isoformat(timespec="microseconds" if plain.microsecond else "seconds")
-    return (text.rstrip("0") if plain.microsecond else text) + "Z"
+    text = (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat().removesuffix("+00:00")
+    return (text.rstrip("0") if moment.microsecond else text) + "Z"
 
 
 def from_text(text: str) -> datetime:

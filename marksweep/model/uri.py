@@ -51,6 +51,26 @@ class Location:
         return f"/{joined}" if self.scheme == "file" else joined
 
 
+def plain_key(uri: str) -> str | None:
+    """The key of a URI that strict and liberal reading agree on at a glance; None for one that needs a closer look."""
+    if uri.startswith("/"):
+        rest, key = uri, f"file://{uri}"
+    elif uri.startswith(("s3://", "gs://")):
+        rest, key = uri[5:], uri
+        if rest[:1] in ("", "/") or ":" in rest or "@" in rest:
+            return None
+    else:
+        return None
+    if "//" in rest or "/." in rest or "\0" in rest:
+        return None
+    return key if key.endswith("/") else f"{key}/"
+
+
+def key_of(uri: str) -> str:
+    """The key of ``locate(uri)``; raises :class:`UriRefused` as it does. Cheap for the usual URI."""
+    return plain_key(uri) or locate(uri).key
+
+
 @functools.lru_cache(maxsize=1024)
 def locate(uri: str) -> Location:
     """Read *uri* strictly; raise :class:`UriRefused` unless it has exactly one meaning.
@@ -79,6 +99,9 @@ def locate(uri: str) -> Location:
 
 def claims(uri: str) -> tuple[str, ...]:
     """Every key that *uri* could mean, for a version that is alive. Never raises."""
+    plain = plain_key(uri)
+    if plain is not None:
+        return (plain,)
     scheme, bucket, rest = _split(uri)
     if scheme is None:
         return (uri.rstrip("/") + "/",)

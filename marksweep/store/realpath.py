@@ -7,7 +7,7 @@ import os
 import re
 import stat
 
-from marksweep.model.uri import claims
+from marksweep.model.uri import claims, plain_key
 
 _ODD = re.compile(r"//|/\.{1,2}(/|$)")
 """Paths whose lexical parent is not their real one."""
@@ -24,6 +24,9 @@ def local_path(uri: str) -> str | None:
 DEEPEST = 200
 """Folders that are followed one inside the other; a deeper path is left to the system, which does not recurse."""
 
+LENGTHS, ABSENT = 8, 1_000
+"""How many absent folders are remembered, of each of so many lengths: a store that is not on this machine costs no look."""
+
 
 class RealPaths:
     """Resolves local URIs, remembering the folders that it resolved: neighbours share all but their last few.
@@ -32,10 +35,19 @@ class RealPaths:
     """
 
     def __init__(self, remembered: int = 8_192) -> None:
-        self._folder = functools.lru_cache(maxsize=remembered)(self._step)
+        self._folder = functools.lru_cache(maxsize=remembered)(self._look)
+        self._absent: dict[int, set[str]] = {}
+        """Folders that do not exist, in ones that do: no link can lie below. With a slash behind, by length; a few of them."""
 
     def spellings(self, uri: str) -> tuple[str, ...]:
         """Every key that *uri* could mean: the lexical ones, and the one of its real path. Never raises."""
+        key = plain_key(uri)
+        if key is not None:
+            if not uri.startswith("/"):
+                return (key,)
+            for length, folders in self._absent.items():
+                if uri[:length] in folders:
+                    return (key,)
         keys = claims(uri)
         path = local_path(uri)
         if path is None:
@@ -51,6 +63,18 @@ class RealPaths:
         if _ODD.search(path) or path.count("/") > DEEPEST:
             return os.path.realpath(path)
         return self._step(path.rstrip("/"))[0]
+
+    def _look(self, path: str) -> tuple[str, bool]:
+        real, exists = self._step(path)
+        if not exists and real == path and self._folder(path.rpartition("/")[0])[1]:
+            self._remember_absent(f"{path}/")
+        return real, exists
+
+    def _remember_absent(self, folder: str) -> None:
+        if len(folder) in self._absent or len(self._absent) < LENGTHS:
+            folders = self._absent.setdefault(len(folder), set())
+            if len(folders) < ABSENT:
+                folders.add(folder)
 
     def _step(self, path: str) -> tuple[str, bool]:
         """The real path of *path*, and whether it exists: below what does not, no link can lie."""

@@ -1,10 +1,11 @@
 """A big ZenML 0.98.0 catalog: the schema is ZenML's own (from the demo's database), the rows are made here.
 
-    python tests/bench/generate.py DEST --versions 200000
+    python tests/bench/generate.py DEST --versions 200000 [--dense]
 
 The same seed, number and destination give the same rows. About 40 % of the versions are the output of a step, which has
 three inputs among them; 5 % are linked to a model version; one in a thousand is named in the JSON of a live snapshot;
-the rest are orphans. Foreign keys hold. Times are spread over the year before :data:`tests.bench.rows.UNTIL`.
+the rest are orphans. ``--dense`` gives :data:`tests.bench.rows.DENSE`. Foreign keys hold. Times are spread over the year
+before :data:`tests.bench.rows.UNTIL`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from marksweep.cli.demo import DEMO_ARCHIVE
 from marksweep.cli.demo.unpack import unpack
-from tests.bench.rows import KEPT_TABLES, Rows
+from tests.bench.rows import DENSE, KEPT_TABLES, Mix, Rows
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ def small(destination: Path, versions: int = 300, seed: int = 1, with_files: boo
     return generated
 
 
-def generate(destination: Path, versions: int = 200_000, seed: int = 1) -> Generated:
+def generate(destination: Path, versions: int = 200_000, seed: int = 1, mix: Mix | None = None) -> Generated:
     """Make a catalog of *versions* versions, without files, as the new folder *destination*."""
     root = unpack(DEMO_ARCHIVE, destination)
     database = sqlite3.connect(root / "cfg" / "local_stores" / "default_zen_store" / "zenml.db", isolation_level=None)
     try:
         for pragma in ("foreign_keys = OFF", "journal_mode = OFF", "synchronous = OFF", "cache_size = -200000"):
             database.execute(f"PRAGMA {pragma}")
-        rows = Rows(database, versions, seed)
+        rows = Rows(database, versions, seed, mix or Mix())
         _clear(root, database)
         rows.write()
         _check(database)
@@ -95,6 +96,13 @@ def _clear(root: Path, database: sqlite3.Connection) -> None:
             path.rmdir()
 
 
+def _inhabit(root: Path) -> None:
+    """Put something into every local store: an empty one looks like one that is not mounted, and is refused."""
+    for store in (root / "cfg" / "local_stores").iterdir():
+        if store.is_dir() and store.name != "default_zen_store":
+            (store / "logs").mkdir()
+
+
 def _check(database: sqlite3.Connection) -> None:
     broken = database.execute("PRAGMA foreign_key_check").fetchmany(5)
     if broken:
@@ -107,13 +115,16 @@ def main() -> None:
     parser.add_argument("destination", type=Path)
     parser.add_argument("--versions", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dense", action="store_true", help="the mix of links that marking is measured with")
     parser.add_argument("--with-files", action="store_true", help="write one to three small files for each version")
     given = parser.parse_args()
     started = time.monotonic()
     if given.with_files:
         generated = small(given.destination, given.versions, given.seed)
     else:
-        generated = generate(given.destination, given.versions, given.seed)
+        generated = generate(given.destination, given.versions, given.seed, DENSE if given.dense else None)
+        if given.dense:
+            _inhabit(generated.root)
     print(generated.url)
     print(
         f"{len(generated.versions)} versions, {len(generated.orphans)} orphans, seed {given.seed}, "

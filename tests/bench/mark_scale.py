@@ -1,10 +1,11 @@
-"""How long ``marksweep mark --no-size`` takes on a big catalog, and in how much memory, beside plain ``sqlite3``.
+"""How long ``marksweep mark --no-size`` takes beside a plain read of the same versions, on SQLite and on MariaDB.
 
-    python tests/bench/mark_scale.py [--versions 20000 200000] [--folder DIR]
+    python tests/bench/mark_scale.py [--versions 100000 1000000] [--engines sqlite mariadb] [--folder DIR]
 
-Each runs in a process of its own; seconds, CPU seconds and peak resident memory come from ``wait4`` of just that
-process. They cannot show less memory than this program had when it started them: that floor is the empty interpreter's.
-Memory is flat if ten times the versions do not need much more of it.
+For each size the same rows are put into both (:data:`tests.bench.rows.DENSE`), on disk, and read once before anything is
+measured. Then, each in a process of its own: (a) the facts of every version, streamed by the plain driver; (b) the same as
+marksweep reads, through SQLAlchemy; (c) the mark, from the command line to the verified plan. Seconds, CPU seconds and peak
+resident memory come from ``wait4`` of just that process; with MariaDB the server's own work is in the seconds alone.
 """
 
 from __future__ import annotations
@@ -15,28 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-_GENERATOR = Path(__file__).with_name("generate.py")
-_REPOSITORY = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-_READER = """
-import sqlite3, sys
-database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-rows = 0
-for query in (
-    "SELECT v.id, v.artifact_id, a.name, v.version, v.version_number, v.project_id, v.uri, v.artifact_store_id, "
-    "v.created, v.updated, v.save_type, v.materializer FROM artifact_version v JOIN artifact a ON a.id = v.artifact_id",
-    "SELECT artifact_id FROM step_run_input_artifact",
-    "SELECT artifact_id FROM step_run_output_artifact",
-    "SELECT artifact_version_id FROM model_versions_artifacts",
-):
-    for row in database.execute(query):
-        rows += 1
-print(rows)
-"""
-"""Reads what mark has to read at the least, row by row, and keeps none of it."""
+from tests.bench.mariadb import load, server_on_disk
+
+_HERE = Path(__file__).parent
+_REPOSITORY = _HERE.parent.parent
 
 
 @dataclass(frozen=True)
@@ -47,6 +37,18 @@ class Cost:
     seconds: float
     cpu: float
     peak: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """One generated catalog: where its files are, and its URL on each engine."""
+
+    root: Path
+    urls: dict[str, str]
+
+    @property
+    def stores(self) -> Path:
+        return self.root / "cfg" / "local_stores"
 
 
 def measure(command: list[str], environment: dict[str, str], log: Path) -> Cost:
@@ -61,51 +63,83 @@ def measure(command: list[str], environment: dict[str, str], log: Path) -> Cost:
     return Cost(child.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / per_mb)
 
 
-def compare(versions: int, folder: Path) -> tuple[Cost, Cost, Cost]:
-    """Make a catalog of *versions* and measure plain ``sqlite3``, then mark, then an interpreter that does nothing."""
-    # Made in a process of its own: a child's peak counts from its fork, so that a big parent would show in it.
+def make(versions: int, folder: Path, engines: list[str], stack: ExitStack) -> Made:
+    """Generate the rows as SQLite, and load them into a server that runs until *stack* is closed."""
+    # In a process of its own: a child's peak counts from its fork, so that a big parent would show in it.
     root = folder / f"catalog-{versions}"
-    making = [sys.executable, str(_GENERATOR), str(root), "--versions", str(versions)]
-    url = subprocess.run(making, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    database = url.removeprefix("sqlite:///")
-    environment = os.environ | {"MARKSWEEP_CONFIG_DIR": str(folder / "config"), "PYTHONPATH": str(_REPOSITORY)}
+    making = [sys.executable, str(_HERE / "generate.py"), str(root), "--dense", "--versions", str(versions)]
+    urls = {"sqlite": subprocess.run(making, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()}
+    if "mariadb" in engines:
+        place = folder / f"mariadb-{versions}"
+        place.mkdir()
+        server = stack.enter_context(server_on_disk(place))
+        urls["mariadb"] = load(server, Path(urls["sqlite"].removeprefix("sqlite:///")), place)
+    return Made(root, urls)
+
+
+def compare(made: Made, engine: str, folder: Path) -> Iterator[tuple[str, Cost]]:
+    """The costs of the two reads and the mark."""
+    url = made.urls[engine]
+    environment = os.environ | {
+        "MARKSWEEP_CONFIG_DIR": str(folder / "config"),
+        "PYTHONPATH": str(_REPOSITORY),
+        "ZENML_LOCAL_STORES_PATH": str(made.stores),
+    }
     mark = [
-        sys.executable, "-m", "marksweep", "mark", "--no-size", "--catalog", url,
-        "--out", str(folder / f"plan-{versions}.json"), "--min-age", "0", "--no-grace", "--max-share", "100",
+        sys.executable, "-m", "marksweep", "mark", "--no-size", "--catalog", url, "--force",
+        "--out", str(folder / "plan.json"), "--min-age", "0", "--no-grace", "--max-share", "100",
     ]  # fmt: skip
-    with Path(database).open("rb") as file:  # fill the page cache for both alike, without holding it here
-        while file.read(1 << 20):
-            pass
-    return (
-        measure([sys.executable, "-c", _READER, database], environment, folder / "reader.log"),
-        measure(mark, environment, folder / f"mark-{versions}.log"),
-        measure([sys.executable, "-c", "pass"], environment, folder / "nothing.log"),
-    )
+    log = folder / "log"
+    query = str(folder / "query.sql")
+    reader, plain = str(_HERE / "read_versions.py"), str(_HERE / "plain_read.py")
+    measure([sys.executable, reader, url, query], environment, log)
+    yield "plain", measure([sys.executable, plain, url, query], environment, log)
+    yield "core", measure([sys.executable, reader, url], environment, log)
+    yield "mark", measure(mark, environment, log)
 
 
 def main() -> int:
     """Print the table; the exit status is 1 when a process failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--versions", type=int, nargs="+", default=[20_000, 200_000])
-    parser.add_argument("--folder", type=Path, help="where to make the catalogs and leave them (default: temporary)")
+    parser.add_argument("--versions", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--engines", nargs="+", choices=["sqlite", "mariadb"], default=["sqlite", "mariadb"])
+    parser.add_argument("--folder", type=Path, help="an empty folder on disk, for the catalogs (default: temporary)")
     given = parser.parse_args()
     failed = False
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = given.folder.resolve() if given.folder else Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"{'versions':>9}  {'what':<22} {'seconds':>8} {'CPU s':>7} {'peak MB':>8}  exit")
+    with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
+        folder = Path(scratch)
+        print(f"{'versions':>9} {'engine':<8} {'what':<6} {'seconds':>8} {'CPU s':>7} {'peak MB':>8}  exit  load")
         for versions in given.versions:
-            names = ("plain sqlite3", "marksweep mark", "an empty interpreter")
-            for what, cost in zip(names, compare(versions, folder), strict=True):
-                print(
-                    f"{versions:>9}  {what:<22} {cost.seconds:>8.2f} {cost.cpu:>7.2f} {cost.peak:>8.1f}  {cost.status}",
-                    flush=True,
-                )
-                # A plan with entries ends in 0 or 10 (see the design's exit statuses).
-                if cost.status not in (0, 10):
-                    failed = True
-                    print((folder / f"mark-{versions}.log").read_text()[-2000:], file=sys.stderr)
+            with ExitStack() as stack:
+                made = make(versions, folder, given.engines, stack)
+                for engine in given.engines:
+                    failed |= not _show(
+                        versions, engine, dict(_printed(versions, engine, compare(made, engine, folder)))
+                    )
+                    if failed:
+                        print((folder / "log").read_text()[-2000:], file=sys.stderr)
     return 1 if failed else 0
+
+
+def _printed(versions: int, engine: str, costs: Iterator[tuple[str, Cost]]) -> Iterator[tuple[str, Cost]]:
+    for what, cost in costs:
+        print(
+            f"{versions:>9} {engine:<8} {what:<6} {cost.seconds:>8.2f} {cost.cpu:>7.2f} {cost.peak:>8.1f}"
+            f"  {cost.status:>4}  {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+        yield what, cost
+
+
+def _show(versions: int, engine: str, costs: dict[str, Cost]) -> bool:
+    """Print the ratios; whether every process did its work."""
+    mark, plain, core = (costs[what] for what in ("mark", "plain", "core"))
+    print(
+        f"{versions:>9} {engine:<8} ratio  {mark.seconds / plain.seconds:.1f} times the plain read,"
+        f" {mark.seconds / core.seconds:.1f} times the read through SQLAlchemy",
+        flush=True,
+    )
+    return all(cost.status == 0 for cost in costs.values())
 
 
 if __name__ == "__main__":

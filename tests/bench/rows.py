@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,26 @@ SPREAD = timedelta(days=365)
 VERSIONS_PER_ARTIFACT = 20
 STEPS_PER_RUN = 10
 RUNS_PER_SNAPSHOT = 10
-INPUTS_PER_STEP = 3
-SHARE_OUTPUT, SHARE_MODEL, SHARE_MENTIONED = 0.40, 0.05, 0.001
+SHARE_MENTIONED = 0.001
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How densely versions are referred to. ``output``, ``model``: the share of versions with such a link.
+
+    ``cached``: links from the outputs of cached steps to versions that are an output already, per version.
+    """
+
+    output: float = 0.40
+    model: float = 0.05
+    cached: float = 0.0
+    outputs_per_step: int = 1
+    inputs_per_step: int = 3
+    metadata: bool = True
+
+
+DENSE = Mix(output=0.757, model=0.20, cached=0.243, outputs_per_step=4, inputs_per_step=12, metadata=False)
+"""A million versions have 3 million links from inputs, 1 million from outputs, 200,000 from models; 194,000 are orphans."""
 
 KEPT_TABLES = {
     "alembic_version", "flavor", "project", "server_settings", "stack", "stack_component", "stack_composition", "user",
@@ -29,8 +48,9 @@ _PIPELINES, _STEP_NAMES = 10, 40
 class Rows:
     """The rows of one catalog, table by table. A real row of each is the pattern for the columns not named here."""
 
-    def __init__(self, database: sqlite3.Connection, versions: int, seed: int) -> None:
+    def __init__(self, database: sqlite3.Connection, versions: int, seed: int, mix: Mix) -> None:
         self.database = database
+        self.mix = mix
         self.rng = random.Random(seed)
         self.patterns = {table: _pattern(database, table) for table in _TABLES}
         (self.project,) = database.execute("SELECT id FROM project WHERE name = 'default'").fetchone()
@@ -43,13 +63,17 @@ class Rows:
         self.versions = self._ids(versions)
         self.artifacts = self._ids(-(-versions // VERSIONS_PER_ARTIFACT))
         draws = [(self.rng.random(), self.rng.random(), self.rng.random()) for _ in range(versions)]
-        outputs = [i for i, draw in enumerate(draws) if draw[0] < SHARE_OUTPUT]
+        outputs = [i for i, draw in enumerate(draws) if draw[0] < mix.output]
         self.output_numbers = outputs
         self.outputs = {self.versions[i] for i in outputs}
-        self.linked = {v: None for v, draw in zip(self.versions, draws, strict=True) if draw[1] < SHARE_MODEL}
+        self.linked = {v: None for v, draw in zip(self.versions, draws, strict=True) if draw[1] < mix.model}
         self.mentioned = {v: None for v, draw in zip(self.versions, draws, strict=True) if draw[2] < SHARE_MENTIONED}
-        self.steps = self._ids(len(outputs))
-        self.runs = self._ids(-(-len(outputs) // STEPS_PER_RUN))
+        self.made = [outputs[at : at + mix.outputs_per_step] for at in range(0, len(outputs), mix.outputs_per_step)]
+        """Per step the numbers of its outputs; those of cached steps come last."""
+        for _ in range(int(mix.cached * versions) // mix.outputs_per_step):
+            self.made.append(self.rng.sample(outputs, mix.outputs_per_step))
+        self.steps = self._ids(len(self.made))
+        self.runs = self._ids(-(-len(self.made) // STEPS_PER_RUN))
         self.snapshots = self._ids(max(1, -(-len(self.runs) // RUNS_PER_SNAPSHOT)))
         self.pipelines = self._ids(_PIPELINES)
         self.uris: dict[str, str] = {}
@@ -69,9 +93,10 @@ class Rows:
         self._insert("logs", self._logs())
         self._insert("artifact_version", self._versions())
         self._insert("artifact_visualization", self._visualizations())
-        metadata = self._ids(len(self.versions))
-        self._insert("run_metadata", ({"id": m, "project_id": self.project} for m in metadata))
-        self._insert("run_metadata_resource", self._metadata(metadata))
+        if self.mix.metadata:
+            metadata = self._ids(len(self.versions))
+            self._insert("run_metadata", ({"id": m, "project_id": self.project} for m in metadata))
+            self._insert("run_metadata_resource", self._metadata(metadata))
         self._insert("step_run_output_artifact", self._output_links())
         self._insert("step_run_input_artifact", self._input_links())
         self._insert("model_versions_artifacts", self._model_links(model_version))
@@ -118,8 +143,8 @@ class Rows:
 
     def _runs(self) -> Iterator[dict[str, Any]]:
         for number, run in enumerate(self.runs):
-            began = self._time(self.output_numbers[number * STEPS_PER_RUN])
-            ended = self._time(self.output_numbers[min((number + 1) * STEPS_PER_RUN, len(self.steps)) - 1])
+            began = self._time(self.made[number * STEPS_PER_RUN][0])
+            ended = self._time(self.made[min((number + 1) * STEPS_PER_RUN, len(self.steps)) - 1][0])
             yield {
                 "id": run, "created": _at(began), "updated": _at(ended), "start_time": _at(began),
                 "end_time": _at(ended), "name": f"run-{number}", "status": "completed",
@@ -130,7 +155,7 @@ class Rows:
 
     def _steps(self) -> Iterator[dict[str, Any]]:
         for number, step in enumerate(self.steps):
-            run, at = number // STEPS_PER_RUN, _at(self._time(self.output_numbers[number]))
+            run, at = number // STEPS_PER_RUN, _at(self._time(self.made[number][0]))
             yield {
                 "id": step, "name": f"step_{number % STEPS_PER_RUN}", "created": at, "updated": at, "start_time": at,
                 "end_time": at, "status": "completed", "pipeline_run_id": self.runs[run], "project_id": self.project,
@@ -172,14 +197,17 @@ class Rows:
             }  # fmt: skip
 
     def _output_links(self) -> Iterator[dict[str, Any]]:
-        for step, number in zip(self.steps, self.output_numbers, strict=True):
-            yield {"name": "output", "step_id": step, "artifact_id": self.versions[number]}
+        for step, numbers in zip(self.steps, self.made, strict=True):
+            for index, number in enumerate(numbers):
+                name = f"output_{index}" if index else "output"
+                yield {"name": name, "step_id": step, "artifact_id": self.versions[number]}
 
     def _input_links(self) -> Iterator[dict[str, Any]]:
         """Each step reads some of the outputs that are older than its own."""
         for position, step in enumerate(self.steps):
-            for index in range(min(INPUTS_PER_STEP, position)):
-                number = self.output_numbers[self.rng.randrange(position)]
+            older = min(position * self.mix.outputs_per_step, len(self.output_numbers))
+            for index in range(min(self.mix.inputs_per_step, older)):
+                number = self.output_numbers[self.rng.randrange(older)]
                 yield {
                     "name": f"input_{index}", "type": "step_output", "input_index": 0, "step_id": step,
                     "artifact_id": self.versions[number],

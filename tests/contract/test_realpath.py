@@ -64,3 +64,15 @@ def test_nothing_is_looked_at_below_what_does_not_exist(
     paths.spellings(f"{local_world.root}/absent/a/b/c")
     monkeypatch.setattr(os, "lstat", lambda path: pytest.fail(f"looked at {path}"))
     assert paths.spellings(f"{local_world.root}/absent/a/b/d") == (f"file://{local_world.root}/absent/a/b/d/",)
+
+
+def test_what_is_beside_an_absent_folder_is_looked_at(local_world: LocalWorld) -> None:
+    """Only what lies below is known to hold no link: not a name that goes on, and nothing once another pass begins."""
+    local_world.put("real/v")
+    paths = RealPaths()
+    paths.spellings(f"{local_world.root}/absent/a/b")
+    (local_world.folder / "absent2").symlink_to(local_world.folder / "real")
+    real = f"file://{os.path.realpath(local_world.root)}/real/v/"
+    assert real in paths.spellings(f"{local_world.root}/absent2/v")
+    (local_world.folder / "absent").symlink_to(local_world.folder / "real")
+    assert real in RealPaths().spellings(f"{local_world.root}/absent/v")

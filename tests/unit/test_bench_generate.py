@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.bench.generate import generate, small
+from tests.bench.rows import DENSE
 
 _REFERENCED = """
 SELECT artifact_id FROM step_run_input_artifact UNION SELECT artifact_id FROM step_run_output_artifact
@@ -40,6 +43,22 @@ def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:
     assert first.versions == second.versions
     assert first.orphans == second.orphans
     assert first.versions != other.versions
+
+
+def test_the_dense_mix_has_the_links_of_a_busy_platform(tmp_path: Path) -> None:
+    """Per version three input links, one output link and a fifth of a model link; 19.4 % are orphans."""
+    made = generate(tmp_path / "catalog", 5000, seed=7, mix=DENSE)
+    database = sqlite3.connect(made.database)
+    counts = [
+        database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] / 5000
+        for table in ("step_run_input_artifact", "step_run_output_artifact", "model_versions_artifacts")
+    ]
+    assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+    referenced = {row[0] for row in database.execute(_REFERENCED)}
+    database.close()
+    assert counts == pytest.approx([3.0, 1.0, 0.2], rel=0.1)
+    assert not made.orphans & referenced
+    assert len(made.orphans) / 5000 == pytest.approx(0.194, rel=0.1)
 
 
 def test_small_catalogs_have_files_for_every_version(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marksweep.catalog.port import Places, Sift
 from marksweep.mark.explain import explain
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
 from marksweep.model.verdict import TOMBSTONE, KeptReason
@@ -190,3 +192,52 @@ def test_explain_names_whose_place_it_is() -> None:
     assert (keeps.rule, keeps.detail) == (KeptReason.CLAIMED, "its place overlaps that of version linked")
     assert forgotten.keeps is not None
     assert forgotten.keeps.rule is KeptReason.CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("policy", "all_of_them"),
+    [
+        ({}, False), ({"tags": ("x",)}, False), ({"artifacts": ("x",)}, False), ({"grace": False}, False),
+        ({"keep_latest": 1}, True), ({"pins": ("x",)}, True), ({"projects": ("x",)}, True),
+        ({"exclude_artifacts": ("x",)}, True), ({"exclude_tags": ("x",)}, True),
+    ],
+)  # fmt: skip
+def test_referenced_versions_are_looked_at_only_if_the_policy_counts_or_names_them(
+    policy: dict[str, object], all_of_them: bool
+) -> None:
+    """Most versions are referenced, and of those nothing but the place matters; they are counted all the same."""
+    catalog = FakeCatalog([version("a", f"{ROOT}/a"), version("b", f"{ROOT}/b")], {"b": {ReferenceKind.STEP_INPUT}})
+    found = examined([], catalog=catalog, **policy)
+    assert (catalog.left_out == frozenset()) is all_of_them
+    assert (found.versions, found.kept["referenced"], found.watcher.versions) == (2, 1, 2)
+
+
+def test_a_model_link_that_is_ignored_leaves_nothing_out() -> None:
+    """Every other kind does."""
+    catalog = FakeCatalog([version("a", f"{ROOT}/a")])
+    examined([], catalog=catalog, ignore_model_links=True)
+    assert catalog.left_out == frozenset(ReferenceKind) - {ReferenceKind.MODEL_VERSION}
+
+
+def test_a_version_that_came_after_the_survey_protects_its_place() -> None:
+    """It was not judged, so it counts as referenced, and keeps what overlaps it."""
+
+    class Growing(FakeCatalog):
+        def places(self, sift: Sift) -> Iterator[Places]:
+            self.versions.append(version("late", f"{ROOT}/k/a/b"))
+            return super().places(sift)
+
+    found = examined([], catalog=Growing([version("a", f"{ROOT}/k/a"), version("b", f"{ROOT}/k/b")]))
+    assert (found.ids, found.kept) == ({"b"}, {"claimed": 1, "referenced": 1})
+
+
+def test_an_orphan_whose_uri_changes_meanwhile_protects_its_new_place() -> None:
+    """It was read twice; neither place is planned if another orphan has a claim to it."""
+
+    class Moving(FakeCatalog):
+        def places(self, sift: Sift) -> Iterator[Places]:
+            self.versions[0] = version("a", f"{ROOT}/k/b/inside")
+            return super().places(sift)
+
+    found = examined([], catalog=Moving([version("a", f"{ROOT}/k/a"), version("b", f"{ROOT}/k/b")]))
+    assert (found.ids, found.kept) == (set(), {"claimed": 2})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from marksweep.mark.overlap import components
 from marksweep.mark.worksheet import Spelling
 from marksweep.model.uri import claims
+from marksweep.model.verdict import TOMBSTONE
 from marksweep.model.version import ArtifactStore, Claim, Version
 from tests.support.fakes import FakeCatalog, real_path_stores, version
 from tests.unit.mark.support import LIVE, Examination, examined
@@ -58,6 +59,13 @@ def test_whatever_keeps_the_one_keeps_the_other() -> None:
     ):
         kept = version("kept", f"{ROOT}/a/b/c", **change)
         assert examined([*at(orphan="a/b"), kept], **policy).ids == set()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_row_that_a_sweep_marked_still_claims_its_place(live: bool) -> None:
+    """An only-artifact sweep may give it its URI back: ``marksweep-deleted:`` in front changes nothing."""
+    marked = version("marked", f"{TOMBSTONE}{ROOT}/a/b/c")
+    assert examined([*at(orphan="a/b", free="a/c"), marked], live=["marked"] if live else []).ids == {"free"}
 
 
 def test_versions_that_share_one_uri_are_one_unit() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marksweep.model.uri import SCHEMES, UriRefused, claims, contains, locate
+from marksweep.model.uri import SCHEMES, UriRefused, claims, contains, key_of, locate, plain_key
 
 PLAIN = [
     ("s3://b/a/c", "s3://b/a/c/", "a/c"),
@@ -160,3 +160,29 @@ def test_containment_of_keys_is_containment_of_segments(one: str, other: str) ->
         inner.segments[: len(outer.segments)] == outer.segments
     )
     assert contains(outer.key, inner.key) is by_segment
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from(["", "/", "s3://", "gs://", "s3a://", "S3://", "file://", "file:///", "az://", "x://"]),
+    st.lists(st.sampled_from(["a", "b:c", "d@e", ".", "..", ".x", "", "\0", "é", "a*", "#?"]), max_size=5),
+)
+def test_the_key_seen_at_a_glance_is_the_only_one(scheme: str, parts: list[str]) -> None:
+    """Whatever :func:`plain_key` answers for is safe to delete, has one meaning, and keeps what the strict reading says."""
+    uri = scheme + "/".join(parts)
+    plain = plain_key(uri)
+    if plain is not None:
+        assert locate.__wrapped__(uri).key == plain == key_of(uri)
+        assert slow_claims(uri) == (plain,) == claims(uri)
+    else:
+        assert claims(uri) == slow_claims(uri)
+
+
+def slow_claims(uri: str) -> tuple[str, ...]:
+    """What the liberal reading says to a URI that is never plain: the same under another name of its scheme."""
+    if uri.startswith("/"):
+        return claims(f"file://{uri}")
+    for scheme, other in (("s3://", "s3a://"), ("gs://", "gcs://")):
+        if uri.startswith(scheme):
+            return claims(other + uri.removeprefix(scheme))
+    return claims(uri)
