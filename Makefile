@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check format schemas reference bench clean
+.PHONY: demo test check format schemas reference chaos bench clean
 
 $(VENV)/demo.stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,7 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/marksweep demo
 
 test: $(VENV)/dev.stamp
+	@tests/setup.sh
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/dev.stamp
@@ -39,8 +40,12 @@ schemas: $(VENV)/dev.stamp
 reference: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.docs.generate_reference docs/reference/cli.md
 
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos
+
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/mark_scale.py
+	$(BIN)/python tests/bench/claim_load.py
 
 clean:
 	rm -rf $(VENV) .venv-zenml dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

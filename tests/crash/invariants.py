@@ -1,4 +1,4 @@
-"""What must be true after a sweep, however often it was cut: asked of the files and of SQLite, never of marksweep.
+"""What must be true after a sweep, however often it was cut: asked of the files and of the database, never of marksweep.
 
 ``observe`` takes a catalog's folder as it is; ``check`` compares what was there before with what is there now. The rules
 about owned rows are written down here a second time, so that a bug in marksweep's own cannot hide itself.
@@ -17,6 +17,8 @@ from typing import Any
 from marksweep.model.entry import Entry
 from marksweep.model.outcome import Mode
 from marksweep.sweep.books import Books
+from tests.support import databases
+from tests.support.zenml_database import Where, database_of, violations
 
 TOMBSTONE = "marksweep-deleted:"
 Row = Mapping[str, Any]
@@ -32,7 +34,7 @@ class Observed:
 
     tables: Mapping[str, Sequence[Row]]
     files: Mapping[str, tuple[int, str]]
-    broken: frozenset[tuple[Any, ...]]
+    broken: frozenset[databases.Violation]
 
     def below(self, uri: str) -> dict[str, tuple[int, str]]:
         """The files at or below *uri*."""
@@ -46,19 +48,12 @@ class Observed:
         return next((row for row in self.tables["artifact_version"] if row["id"] == wanted), None)
 
 
-def observe(root: Path, database: Path) -> Observed:
+def observe(root: Path, database: Where) -> Observed:
     """Read the whole of a small catalog. A hot journal, if there is one, is rolled back by this as by any reader."""
-    connection = sqlite3.connect(database, timeout=60)
-    connection.row_factory = sqlite3.Row
-    try:
-        names = [r[0] for r in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
-        tables = {name: [dict(row) for row in connection.execute(f'SELECT * FROM "{name}"')] for name in names}
-        broken = frozenset(tuple(row) for row in connection.execute("PRAGMA foreign_key_check"))
-    finally:
-        connection.close()
+    tables, broken = databases.everything(database_of(database)), frozenset(violations(database))
     files = {}
     for path in root.rglob("*"):
-        if path.is_file() and not path.name.startswith(database.name):
+        if path.is_file() and not path.name.startswith("zenml.db"):
             content = path.read_bytes()
             files[str(path)] = (len(content), hashlib.sha256(content).hexdigest())
     return Observed(tables, files, broken)

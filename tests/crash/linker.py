@@ -1,14 +1,15 @@
 """A writer in its own process that links versions to steps, as ZenML does it, while something else sweeps the catalog.
 
-    python tests/crash/linker.py DATABASE IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002] [--dwell 0] [--aim N]
+    python tests/crash/linker.py URL IDS LOG [--seed 1] [--count 1000] [--seconds 30] [--pause 0.002] [--dwell 0] [--aim N]
 
 IDS is a JSON file with a list of version ids. Each turn reads a random one of them and links it to a step run, on a
-connection with foreign keys on, a busy timeout of 60 seconds and the journal mode as it is. LOG gets one JSON line for
+connection with foreign keys on, which waits 60 seconds for a lock. LOG gets one JSON line for
 each turn, after the commit (and a file LOG.stop ends it): ``{"id": …, "outcome": …, "step": …, "name": …}``. Outcomes:
 
 * ``ok``: the link is committed, and from here on nobody may delete the version.
 * ``gone``: there was no such row, and nothing was written.
 * ``fk_refused``: the row was there when it was read and was gone when the link came; the database refused.
+* ``deadlock``: the database rolled the link back.
 """
 
 from __future__ import annotations
@@ -16,25 +17,30 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-BUSY_TIMEOUT = 60.0
-"""Seconds that ZenML waits for SQLite's lock (since 0.97; 5 s before)."""
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from tests.support.databases import INTEGRITY, OPERATIONAL, Connection, database_at, described
+
+WAIT = 60.0
+"""Seconds that ZenML waits for SQLite's lock (since 0.97; 5 s before); 50 is what InnoDB waits for one on a row."""
+_AHEAD = 200
+"""How many entries a sweep may take between two turns."""
+_DEADLOCK = 1213
 
 
-def connect(database: Path) -> sqlite3.Connection:
+def connect(url: str) -> Connection:
     """Open the catalog as ZenML does: foreign keys are on, and nothing is created."""
-    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
+    return database_at(url).connect(timeout=WAIT, autocommit=True)
 
 
-def link(connection: sqlite3.Connection, version: str, step: str, name: str, dwell: float = 0) -> str:
+def link(connection: Connection, version: str, step: str, name: str, dwell: float = 0) -> str:
     """Link *version* to *step* as its input *name*; return the outcome once it is final.
 
     The row is read first, outside the transaction, as ZenML does it: pysqlite's BEGIN comes with the first write.
@@ -49,21 +55,26 @@ def link(connection: sqlite3.Connection, version: str, step: str, name: str, dwe
         f"INSERT INTO step_run_input_artifact ({', '.join(columns)}) VALUES ({', '.join(f':{c}' for c in columns)})"
     )
     if dwell:
-        time.sleep(dwell)
+        sleep(dwell)
     connection.execute("BEGIN")
     try:
         connection.execute(statement, values)
-    except sqlite3.IntegrityError as error:
+    except INTEGRITY as error:
         connection.execute("ROLLBACK")
         if "FOREIGN KEY" not in str(error):
             raise
         return "fk_refused"
+    except OPERATIONAL as error:
+        connection.execute("ROLLBACK")
+        if error.args[0] != _DEADLOCK:
+            raise
+        return "deadlock"
     connection.execute("COMMIT")
     return "ok"
 
 
 def turns(
-    connection: sqlite3.Connection, versions: list[str], rng: random.Random, dwell: float = 0, aim: int | None = None
+    connection: Connection, versions: list[str], rng: random.Random, dwell: float = 0, aim: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """Link one random version after the other; each turn comes out when it is final.
 
@@ -71,9 +82,10 @@ def turns(
     that order, so both meet again and again.
     """
     steps = [row[0] for row in connection.execute("SELECT id FROM step_run ORDER BY id")]
-    in_order = json.dumps([version.replace("-", "") for version in versions])
+    first = 0
     while True:
-        first = _after_the_last_gone(connection, in_order) if aim else 0
+        if aim:
+            first += _after_the_last_gone(connection, versions[first : first + _AHEAD])
         near = versions[first : first + aim] if aim else versions
         turn = {"id": rng.choice(near or versions), "step": rng.choice(steps)}
         turn["name"] = f"linked_{rng.getrandbits(64):016x}"
@@ -81,21 +93,22 @@ def turns(
         yield turn | {"outcome": link(connection, turn["id"].replace("-", ""), turn["step"], turn["name"], wait)}
 
 
-def _after_the_last_gone(connection: sqlite3.Connection, in_order: str) -> int:
-    query = "SELECT max(key) FROM json_each(?) WHERE value NOT IN (SELECT id FROM artifact_version)"
-    (last,) = connection.execute(query, [in_order]).fetchone()
-    return 0 if last is None else int(last) + 1
+def _after_the_last_gone(connection: Connection, versions: list[str]) -> int:
+    ids = [version.replace("-", "") for version in versions]
+    query = f"SELECT id FROM artifact_version WHERE id IN ({', '.join('?' * len(ids))})"
+    there = {id_ for (id_,) in connection.execute(query, ids)} if ids else set()
+    return max((number for number, id_ in enumerate(ids, start=1) if id_ not in there), default=0)
 
 
-def _columns(connection: sqlite3.Connection) -> list[str]:
+def _columns(connection: Connection) -> list[str]:
     """The columns of the link table in this release; ``input_index`` is a part of the key since 0.92."""
-    return [row[1] for row in connection.execute("PRAGMA table_info(step_run_input_artifact)")]
+    return [column.name for column in described(connection, "step_run_input_artifact")]
 
 
 def main() -> int:
     """Read the command line and link until the count or the time is used up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("database", type=Path)
+    parser.add_argument("url")
     parser.add_argument("ids", type=Path)
     parser.add_argument("log", type=Path)
     parser.add_argument("--seed", type=int, default=1)
@@ -108,7 +121,7 @@ def main() -> int:
     stop = given.log.with_name(given.log.name + ".stop")
     rng = random.Random(given.seed)
     until = time.monotonic() + given.seconds
-    connection = connect(given.database)
+    connection = connect(given.url)
     with given.log.open("a") as log:
         for done, turn in enumerate(
             turns(connection, json.loads(given.ids.read_text()), rng, given.dwell, given.aim), start=1
@@ -117,7 +130,7 @@ def main() -> int:
             log.flush()
             if done >= given.count or time.monotonic() >= until or stop.exists():
                 break
-            time.sleep(rng.uniform(0, 2 * given.pause))
+            sleep(rng.uniform(0, 2 * given.pause))
     connection.close()
     return 0
 

@@ -27,6 +27,7 @@ class SweepCommand:
     plan: Path
     url: str
     batch: int
+    local_stores: Path
 
     def start(self, log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start it; its output goes to *log*."""
@@ -34,7 +35,7 @@ class SweepCommand:
         command = [
             sys.executable, "-m", "marksweep", "sweep", str(self.plan), "--yes", "--quiet", "--catalog", self.url,
             "--batch-size", str(self.batch), "--trust", str(folder / "allowed_signers"), "--key", str(folder / "key"),
-            "--drain", "0",
+            "--drain", "0", "--local-stores", str(self.local_stores),
         ]  # fmt: skip
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "MARKSWEEP_CONFIG_DIR": str(folder / "config")}
         with (log or folder / "sweep.log").open("ab") as output:
@@ -94,6 +95,8 @@ class Killer:
     in_doubt: int = 0
     rate: float = 100.0
     """Entries per second, as measured so far."""
+    opening: float = 0.15
+    """Seconds from the lock to the first entry, about: longer on a busy machine."""
 
     def strike(self) -> bool:
         """Start the sweep, let it run for a random time, kill it. False when it ended by itself."""
@@ -103,7 +106,8 @@ class Killer:
             if not self.command.wait_until_under_way(process):
                 return False
             left, to_come = self.planned - before, max(1, self.kills - self.under_way)
-            delay = self.rng.uniform(0, min(0.9, 0.15 + 1.5 * left / to_come / self.rate))
+            working = min(0.75, 1.5 * left / to_come / self.rate)
+            delay = self.rng.uniform(0, self.opening + working)
             time.sleep(delay)  # the first part of it goes into opening stores, and what was left is resumed
             process.send_signal(signal.SIGKILL)
             if process.wait() != -signal.SIGKILL:
@@ -117,6 +121,7 @@ class Killer:
         done = self._begun() - before
         self.with_work += done > 0
         self.in_doubt += after.in_doubt > 0
+        self.opening = self.opening + 0.2 if not done else max(0.15, self.opening - 0.05)
         self.rate = max(20.0, 0.8 * self.rate + 0.2 * done / max(delay, 0.02))
         return True
 

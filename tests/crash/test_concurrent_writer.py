@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,14 @@ import pytest
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
 from marksweep.sweep.journal_reader import journal_path
+from tests.crash.conftest import MakeWorld
 from tests.crash.invariants import Expected, Observed, check, check_journal, observe
 from tests.crash.process import SweepCommand
-from tests.crash.world import make_world, mark, plan_path
+from tests.crash.world import local_stores, mark, plan_path
 from tests.crash.writer import Writer, without_links, writing
 from tests.support.catalogs import RealCatalog
+from tests.support.mariadb_catalogs import MariaDbCatalog
+from tests.support.zenml_database import reading
 
 CONTESTED = 20
 """Links that must at least have met the sweep, one way or the other."""
@@ -43,12 +45,12 @@ def check_writer(before: Observed, after: Observed, plan: Expected, command: Swe
     return expected
 
 
-def test_no_committed_link_is_lost(tmp_path: Path) -> None:
+def test_no_committed_link_is_lost(new_world: MakeWorld, tmp_path: Path) -> None:
     """A linker in its own process against a sweep in small batches that is killed several times."""
     seed = given_seed()
     rng = random.Random(seed)
-    world = make_world(tmp_path / "world", versions=1500, eventful=False)
-    command = SweepCommand(world.plan_path, world.catalog.url, 3)
+    world = new_world(tmp_path / "world", versions=1500, eventful=False)
+    command = world.command(3)
     kills = 0
     with writing(
         world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.002, dwell=0.03, aim=10
@@ -76,11 +78,11 @@ def test_no_committed_link_is_lost(tmp_path: Path) -> None:
     assert len(expected.swept) > CONTESTED
 
 
-def test_rows_alone(tmp_path: Path) -> None:
+def test_rows_alone(new_world: MakeWorld, tmp_path: Path) -> None:
     """The same for a plan that deletes only rows."""
     seed = given_seed()
-    world = make_world(tmp_path / "world", Mode.ONLY_METADATA, versions=700, eventful=False)
-    command = SweepCommand(world.plan_path, world.catalog.url, 2)
+    world = new_world(tmp_path / "world", Mode.ONLY_METADATA, versions=700, eventful=False)
+    command = world.command(2)
     with writing(
         world.catalog.database, world.expected.plan, tmp_path, seed, pause=0.002, dwell=0.03, aim=10
     ) as writer:
@@ -97,25 +99,27 @@ def test_on_the_schema_of_each_release(real_catalog: RealCatalog, tmp_path: Path
     seed = given_seed()
     folder = tmp_path / "plan"
     folder.mkdir()
-    _, entries = mark(folder, real_catalog.url, Mode.BOTH)
+    stores = local_stores(real_catalog.root)
+    _, entries = mark(folder, real_catalog.url, Mode.BOTH, stores)
     before = observe(real_catalog.root, real_catalog.database)
-    command = SweepCommand(plan_path(folder), real_catalog.url, 1)
+    command = SweepCommand(plan_path(folder), real_catalog.url, 1, stores)
     with writing(real_catalog.database, entries, tmp_path, seed, pause=0.05, dwell=0.05, aim=5) as writer:
         status, output = command.finish()
         assert status in (ExitStatus.ENTRIES_KEPT, ExitStatus.DONE), output
     after = observe(real_catalog.root, real_catalog.database)
-    stay = real_catalog.release != "0.98.0"  # before 0.91.2 ZenML did not enforce foreign keys on SQLite
+    on_mariadb = isinstance(real_catalog, MariaDbCatalog)
+    stay = real_catalog.release != "0.98.0" and not on_mariadb  # before 0.91.2 ZenML enforced no foreign keys on SQLite
     expected = check_writer(before, after, Expected(entries, Mode.BOTH, artifacts_stay=stay), command, writer)
     print(f"{real_catalog.release}: {dict(writer.outcomes())} turns; {len(expected.kept)} of {len(entries)} kept")
-    database = sqlite3.connect(real_catalog.database)
-    assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    database.close()
+    if not on_mariadb:
+        with reading(real_catalog.database) as database:
+            assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
 
 
 @pytest.mark.parametrize("mode", [Mode.ONLY_ARTIFACT])
-def test_a_link_before_the_second_look_saves_the_bytes(tmp_path: Path, mode: Mode) -> None:
+def test_a_link_before_the_second_look_saves_the_bytes(new_world: MakeWorld, tmp_path: Path, mode: Mode) -> None:
     """Only-artifact: whoever links a version between its marking and the end of the drain keeps row, URI and bytes."""
-    world = make_world(tmp_path / "world", mode, eventful=False)
+    world = new_world(tmp_path / "world", mode, eventful=False)
     linked: list[str] = []
 
     class LinksMeanwhile:

@@ -12,12 +12,17 @@ import pytest
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
 from marksweep.sweep.books import Books
+from tests.crash.conftest import MakeWorld
 from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.invariants import InvariantBroken, check, check_journal, never_half
-from tests.crash.world import World, make_world
+from tests.crash.world import InMariaDb, World
+from tests.support.zenml_database import digest
 
 pytestmark = pytest.mark.usefixtures("quick_catalog")
-DOUBLE_CUTS = 25
+DOUBLE_CUTS = {"sqlite": 25, "mariadb": 8}
+"""By engine. A trial on MariaDB takes four times as long."""
+STORE_POINTS = 8
+"""On MariaDB one in so many touches of the store is cut: no other part of a sweep depends less on the database."""
 
 
 def sweep_with(world: World, fuse: Fuse) -> Books:
@@ -43,23 +48,29 @@ def finish(world: World, *, cut: bool = True, status: ExitStatus = ExitStatus.EN
     after = world.observe()
     check(world.before, after, world.expected)
     check_journal(world.journal_path, world.before, after, world.expected, found, cut=cut)
-    database = world.catalog.database.read_bytes()
+    database = digest(world.catalog.database)
     assert world.sweep() == found
-    assert world.catalog.database.read_bytes() == database
+    assert digest(world.catalog.database) == database
     assert world.observe().files == after.files
     assert found.status is status
     return found
 
 
+def worth(world: World, at: int, name: str) -> bool:
+    """Whether the point number *at* is cut."""
+    return not isinstance(world.catalog, InMariaDb) or " store." not in name or at % STORE_POINTS == 0
+
+
 @pytest.mark.parametrize("mode", Mode)
-def test_power_cut_at_every_touch(fast_folder: Path, mode: Mode) -> None:
+def test_power_cut_at_every_touch(new_world: MakeWorld, fast_folder: Path, mode: Mode) -> None:
     """After a cut at any point, before or after any touch, one run finishes the work, and the next changes nothing."""
-    world = make_world(fast_folder / "world", mode)
+    world = new_world(fast_folder / "world", mode)
     dry = Fuse()
     sweep_with(world, dry)
     finish(world, cut=False)
     missed, wrong = 0, []
-    for at in range(len(dry.points)):
+    chosen = [at for at, name in enumerate(dry.points) if worth(world, at, name)]
+    for at in chosen:
         world.restore()
         where = "nowhere"
         try:
@@ -69,24 +80,26 @@ def test_power_cut_at_every_touch(fast_folder: Path, mode: Mode) -> None:
             wrong.append(f"cut at point {at}, {where}: {broken}")
         missed += where == "after its end"
     names = {p.split(" ", 2)[1] for p in dry.points}
-    print(f"{mode}: {len(dry.points)} points, {len(names)} kinds of touch, {missed} came after the end")
-    assert not wrong, f"{len(wrong)} of {len(dry.points)} cuts did harm:\n" + "\n".join(wrong[:8])
+    print(
+        f"{mode}: {len(chosen)} of {len(dry.points)} points, {len(names)} kinds of touch, {missed} came after the end"
+    )
+    assert not wrong, f"{len(wrong)} of {len(chosen)} cuts did harm:\n" + "\n".join(wrong[:8])
     assert missed <= 4
     assert {"catalog.claim", "journal.intend", "journal.settle"} <= names
     assert mode is Mode.ONLY_METADATA or {"store.delete", "store.listing", "store.tidy"} <= names
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_power_cut_again_while_resuming(fast_folder: Path, mode: Mode) -> None:
+def test_power_cut_again_while_resuming(new_world: MakeWorld, fast_folder: Path, mode: Mode) -> None:
     """A resume is cut as well, at random points; the third run still finishes."""
     seed = int(os.environ.get("MARKSWEEP_SEED", random.randrange(2**32)))
     print(f"seed {seed} (MARKSWEEP_SEED)")
     rng = random.Random(seed)
-    world = make_world(fast_folder / "world", mode)
+    world = new_world(fast_folder / "world", mode)
     dry = Fuse()
     sweep_with(world, dry)
-    second = 0
-    for _ in range(DOUBLE_CUTS):
+    second, cuts_made = 0, DOUBLE_CUTS["mariadb" if isinstance(world.catalog, InMariaDb) else "sqlite"]
+    for _ in range(cuts_made):
         world.restore()
         points = rng.randrange(len(dry.points)), rng.randrange(len(dry.points)) // 2
         cuts = [is_cut(world, at) for at in points]
@@ -95,13 +108,13 @@ def test_power_cut_again_while_resuming(fast_folder: Path, mode: Mode) -> None:
             finish(world)
         except AssertionError as broken:
             raise AssertionError(f"seed {seed}: cut at {points}, {cuts}: {broken}") from broken
-    print(f"{mode}: {second} of {DOUBLE_CUTS} were cut twice")
-    assert second >= DOUBLE_CUTS // 4
+    print(f"{mode}: {second} of {cuts_made} were cut twice")
+    assert second >= cuts_made // 4
 
 
-def test_a_row_that_somebody_removes_while_its_claim_is_in_doubt(fast_folder: Path) -> None:
+def test_a_row_that_somebody_removes_while_its_claim_is_in_doubt(new_world: MakeWorld, fast_folder: Path) -> None:
     """Cut before a commit, then somebody removes one of the rows: its bytes are not ours, however the resume is cut."""
-    world = make_world(fast_folder / "world", eventful=False)
+    world = new_world(fast_folder / "world", eventful=False)
     dry = Fuse()
     sweep_with(world, dry)
     world.restore()
@@ -114,7 +127,9 @@ def test_a_row_that_somebody_removes_while_its_claim_is_in_doubt(fast_folder: Pa
     world.keep()
     dry = Fuse()
     sweep_with(world, dry)
-    for at in range(dry.points.index("after catalog.claim") + 1):
+    for at, name in enumerate(dry.points[: dry.points.index("after catalog.claim") + 1]):
+        if not worth(world, at, name):
+            continue
         world.restore()
         assert is_cut(world, at) is not None
         finish(world, status=ExitStatus.DONE)

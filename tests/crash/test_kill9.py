@@ -10,18 +10,22 @@ from pathlib import Path
 
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
+from tests.crash.conftest import MakeWorld
 from tests.crash.invariants import check, check_journal, never_half
-from tests.crash.process import Killer, SweepCommand
-from tests.crash.world import World, make_world
+from tests.crash.process import Killer
+from tests.crash.world import World
+from tests.support.mariadb import MariaDbServer
 
 KILLS = {(Mode.BOTH, 3): 40, (Mode.BOTH, 25): 36, (Mode.ONLY_METADATA, 3): 16, (Mode.ONLY_ARTIFACT, 3): 16}
 """By mode and batch size. Two sweeps are killed side by side: most of a kill's time is the program's start."""
+KILLS_ON_MARIADB = {(Mode.BOTH, 25): 8, (Mode.ONLY_METADATA, 3): 4, (Mode.ONLY_ARTIFACT, 3): 4}
+"""Fewer: the chaos suite kills sweeps on MariaDB a thousand times."""
 VERSIONS = {Mode.BOTH: 1600, Mode.ONLY_METADATA: 600, Mode.ONLY_ARTIFACT: 1200}
 
 
 def kill_often(world: World, kills: int, batch: int, seed: int) -> Killer:
     """Kill the sweep of *world* so often, then let it end; all invariants must hold."""
-    command = SweepCommand(world.plan_path, world.catalog.url, batch)
+    command = world.command(batch)
     killer = Killer(command, len(world.expected.plan), kills, random.Random(seed))
     while killer.under_way < kills and killer.strike():
         if killer.under_way % 10 == 0:
@@ -51,27 +55,29 @@ def given_seed() -> int:
     return seed
 
 
-def test_a_hundred_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+def test_kills_lose_nothing_and_leave_nothing(
+    engine: MariaDbServer | None, new_world: MakeWorld, tmp_path: Path
+) -> None:
     """Long sweeps in every mode, killed at random moments; each then runs to its end and balances its books."""
     seed = given_seed()
-    worlds = [
-        make_world(tmp_path / str(number), mode, versions=VERSIONS[mode]) for number, (mode, _) in enumerate(KILLS)
-    ]
+    plan = KILLS_ON_MARIADB if engine else KILLS
+    enough = sum(plan.values()) - 8 if not engine else 12
+    worlds = [new_world(tmp_path / str(number), mode, versions=VERSIONS[mode]) for number, (mode, _) in enumerate(plan)]
     with ThreadPoolExecutor(2) as pool:
         running = [
             pool.submit(kill_often, world, kills, batch, seed + number)
-            for number, (world, ((_, batch), kills)) in enumerate(zip(worlds, KILLS.items(), strict=True))
+            for number, (world, ((_, batch), kills)) in enumerate(zip(worlds, plan.items(), strict=True))
         ]
         killers = [each.result() for each in running]
-    assert sum(k.under_way for k in killers) >= 100, (tmp_path / "0" / "sweep.log").read_text()[-3000:]
-    assert sum(k.with_work for k in killers) >= 40
-    assert sum(k.in_doubt for k in killers) >= 10
+    assert sum(k.under_way for k in killers) >= enough, (tmp_path / "0" / "sweep.log").read_text()[-3000:]
+    assert sum(k.with_work for k in killers) >= (3 if engine else 40)
+    assert engine or sum(k.in_doubt for k in killers) >= 10
 
 
-def test_a_plan_is_swept_by_one_at_a_time(tmp_path: Path) -> None:
+def test_a_plan_is_swept_by_one_at_a_time(new_world: MakeWorld, tmp_path: Path) -> None:
     """A second sweep of the same plan is refused while the first runs; when the first is killed, the lock is free."""
-    world = make_world(tmp_path / "world", versions=600)
-    command = SweepCommand(world.plan_path, world.catalog.url, 1)
+    world = new_world(tmp_path / "world", versions=600)
+    command = world.command(1)
     first = command.start()
     try:
         assert command.wait_until_under_way(first)

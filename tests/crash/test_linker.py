@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from tests.crash import linker
 from tests.support.catalogs import RealCatalog
+from tests.support.zenml_database import editing
 
 
 def links(catalog: RealCatalog) -> set[tuple[str, str]]:
@@ -24,7 +27,7 @@ def test_every_recorded_link_is_committed(real_catalog: RealCatalog, tmp_path: P
     ids, log = tmp_path / "ids.json", tmp_path / "log.jsonl"
     absent = "0" * 32
     ids.write_text(json.dumps([*sorted(real_catalog.by_id)[:5], absent]))
-    command = [sys.executable, linker.__file__, real_catalog.database, ids, log, "--count", "50", "--pause", "0"]
+    command = [sys.executable, linker.__file__, real_catalog.url, ids, log, "--count", "50", "--pause", "0"]
     subprocess.run(command, check=True)
     turns = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(turns) == 50
@@ -34,20 +37,18 @@ def test_every_recorded_link_is_committed(real_catalog: RealCatalog, tmp_path: P
     assert recorded == links(real_catalog)
 
 
-def test_a_version_that_goes_between_reading_and_linking_is_refused(real_catalog: RealCatalog) -> None:
+def test_a_version_that_goes_between_reading_and_linking_is_refused(
+    real_catalog: RealCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The row is deleted by somebody else after the read: the database refuses the link, and nothing is written."""
-    connection = linker.connect(real_catalog.database)
     version = sorted(real_catalog.by_id)[0].replace("-", "")
-    (step,) = connection.execute("SELECT id FROM step_run LIMIT 1").fetchone()
 
-    def delete_first(statement: str) -> None:
-        if statement == "BEGIN":
-            other = sqlite3.connect(real_catalog.database)
+    def overtaken(_: float) -> None:
+        with editing(real_catalog.database) as other:
             other.execute("DELETE FROM artifact_version WHERE id = ?", [version])
-            other.commit()
-            other.close()
 
-    connection.set_trace_callback(delete_first)
-    assert linker.link(connection, version, step, "linked_late") == "fk_refused"
-    connection.close()
+    with closing(linker.connect(real_catalog.url)) as connection:
+        (step,) = connection.execute("SELECT id FROM step_run LIMIT 1").fetchone()
+        monkeypatch.setattr(linker, "sleep", overtaken)
+        assert linker.link(connection, version, step, "linked_late", dwell=1) == "fk_refused"
     assert links(real_catalog) == set()

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -33,14 +32,21 @@ from marksweep.plan.verify import VerifiedPlan, verify
 from marksweep.plan.writer import write_plan
 from marksweep.store.port import Stores
 from marksweep.sweep.books import Books, books
-from marksweep.sweep.engine import Options, Sweep
+from marksweep.sweep.engine import Sweep
 from marksweep.sweep.journal import Journal
 from marksweep.sweep.journal_reader import journal_path
 from marksweep.sweep.observer import Silent as QuietSweep
+from marksweep.sweep.options import Options
 from marksweep.sweep.places import open_stores
 from tests.bench.generate import Generated, small
 from tests.crash.invariants import Expected, Observed, observe
+from tests.crash.process import SweepCommand
+from tests.support import databases
 from tests.support.catalogs import dashed
+from tests.support.databases import Connection, MariaDbDatabase
+from tests.support.mariadb import MariaDbServer
+from tests.support.mariadb_load import load_sqlite
+from tests.support.zenml_database import Where, database_of, reading
 
 POLICY = Policy(grace=False, min_age=timedelta(0), max_share=100)
 SEED = 7
@@ -61,6 +67,10 @@ class World:
     expected: Expected
     before: Observed
     pristine: dict[Path, tuple[bytes, int]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    """Of a database that is no file."""
+    batch: int = 3
+    """How many entries a claim takes if a test does not say."""
 
     @property
     def plan_path(self) -> Path:
@@ -71,13 +81,17 @@ class World:
         return journal_path(self.plan_path)
 
     def keep(self) -> None:
-        """Remember every file as it is now, for :meth:`restore`."""
+        """Remember every file and row as it is now, for :meth:`restore`."""
         self.pristine = {
             path: (path.read_bytes(), path.stat().st_mtime_ns) for path in self.folder.rglob("*") if path.is_file()
         }
+        if isinstance(self.catalog, InMariaDb):
+            self.rows = self.catalog.db.keep()
 
     def restore(self) -> None:
-        """Put every file back, with its time; what came since is removed."""
+        """Put every row and file back, a file with its time; what came since is removed."""
+        if isinstance(self.catalog, InMariaDb):
+            self.catalog.db.restore(self.rows)
         for path in self.folder.rglob("*"):
             if path.is_file() and path not in self.pristine:
                 path.unlink()
@@ -90,25 +104,34 @@ class World:
     def observe(self) -> Observed:
         return observe(self.catalog.root, self.catalog.database)
 
-    @contextmanager
-    def edit(self) -> Iterator[sqlite3.Connection]:
+    @property
+    def local_stores(self) -> Path:
+        return local_stores(self.catalog.root)
+
+    def edit(self) -> AbstractContextManager[Connection]:
         """Somebody else writes to the catalog, foreign keys on, as ZenML does."""
-        yield from _edit(self.catalog.database)
+        return _editing(self.catalog.database)
+
+    def command(self, batch: int) -> SweepCommand:
+        """The sweep as a process of its own."""
+        return SweepCommand(self.plan_path, self.catalog.url, batch, self.local_stores)
 
     def sweep(
         self,
         *,
-        batch: int = 3,
+        batch: int | None = None,
         around_catalog: Wrap | None = None,
         around_stores: Wrap | None = None,
         around_journal: Wrap | None = None,
         at_the_end: Callable[[], None] | None = None,
+        **options: Any,
     ) -> Books:
         """One run of the sweep, to its end or to what it raises; with something around its parts if given.
 
-        *at_the_end* is called before the journal is closed, which would move what stands in its write-ahead log.
+        *options* are more of the engine's own. *at_the_end* is called before the journal is closed, which would move what
+        stands in its write-ahead log.
         """
-        with open_catalog(self.catalog.url, None, writes=True) as catalog:
+        with open_catalog(self.catalog.url, self.local_stores, writes=True) as catalog:
             clock = database_clock(catalog)
             with verify(self.plan_path, self.trust, clock()) as plan:
                 journal = Journal(self.journal_path, {"plan": plan.digest}, clock)
@@ -118,7 +141,7 @@ class World:
                         around_catalog(catalog) if around_catalog else catalog,
                         around_stores(store_adapters(None)) if around_stores else store_adapters(None),
                         around_journal(journal) if around_journal else journal,
-                        batch,
+                        Options(batch=batch or self.batch, **options),
                         clock,
                     )
                     return books(plan.header.totals.entries, journal.tallies())
@@ -129,10 +152,8 @@ class World:
 
 
 def _run(
-    plan: VerifiedPlan, catalog: Catalog, stores: Stores, journal: Journal, batch: int, clock: Callable[[], Any]
+    plan: VerifiedPlan, catalog: Catalog, stores: Stores, journal: Journal, options: Options, clock: Callable[[], Any]
 ) -> None:
-    options = Options(batch=batch)
-
     async def run() -> None:
         if plan.header.plan.mode is Mode.ONLY_METADATA:
             await Sweep(plan, catalog, None, journal, options, QuietSweep(), clock).run()
@@ -147,31 +168,68 @@ def plan_path(folder: Path) -> Path:
     return folder / "plan.json"
 
 
-def make_world(folder: Path, mode: Mode = Mode.BOTH, *, versions: int = 32, eventful: bool = True) -> World:
-    """Generate a catalog, mark it, and (if *eventful*) let things happen to the plan's entries."""
+def local_stores(root: Path) -> Path:
+    """Where a catalog's local stores lie, if its database is no file beside which they are."""
+    return root / "cfg" / "local_stores"
+
+
+@dataclass(frozen=True)
+class InMariaDb(Generated):
+    """A generated catalog with its rows in MariaDB."""
+
+    db: MariaDbDatabase
+
+    @property
+    def database(self) -> MariaDbDatabase:  # type: ignore[override]
+        return self.db
+
+    @property
+    def url(self) -> str:
+        return self.db.url
+
+
+def carried(made: Generated, server: MariaDbServer) -> InMariaDb:
+    """Carry the rows over to a database of *server*; the SQLite file goes."""
+    database = load_sqlite(server, made.database)
+    shutil.rmtree(made.database.parent)
+    return InMariaDb(made.root, made.versions, made.orphans, made.steps, made.uris, database)
+
+
+def make_world(
+    folder: Path,
+    mode: Mode = Mode.BOTH,
+    *,
+    versions: int = 32,
+    eventful: bool = True,
+    server: MariaDbServer | None = None,
+) -> World:
+    """Generate a catalog (in MariaDB if there is a *server*), mark it, and (if *eventful*) let things happen to its entries."""
     folder.mkdir(parents=True)
     catalog = small(folder / "zenml", versions, SEED)
+    if server:
+        catalog = carried(catalog, server)
     database = catalog.database
     cast = _Cast.of(catalog) if eventful else None
     if cast:
         cast.share(database)
-    trust, entries = mark(folder, catalog.url, mode)
+    trust, entries = mark(folder, catalog.url, mode, local_stores(catalog.root))
     if cast:
         cast.happen(database)
     kept, gone = (cast.kept(mode), cast.gone()) if cast else (frozenset(), frozenset())
     ids = {e.id for e in entries}
     assert kept | gone <= ids
     world = World(folder, catalog, mode, trust, Expected(entries, mode, kept, gone), observe(catalog.root, database))
+    world.batch = 6 if server else 3  # fewer claims, as each trial takes longer
     world.keep()
     return world
 
 
-def mark(folder: Path, url: str, mode: Mode) -> tuple[Trust, list[Entry]]:
-    """Mark the catalog at *url* into ``plan.json``; return whom to trust and the plan's entries."""
+def mark(folder: Path, url: str, mode: Mode, stores: Path | None = None) -> tuple[Trust, list[Entry]]:
+    """Mark the catalog at *url* into ``plan.json``; return whom to trust and the plan's entries. *stores*: its local ones."""
     key = create_key(folder / "key", "test")
     trust = Trust.of([f"test {key.public.line}"])
     (folder / "allowed_signers").write_text(f"test {key.public.line}\n")
-    with open_catalog(url, None) as catalog, Worksheet() as worksheet:
+    with open_catalog(url, stores) as catalog, Worksheet() as worksheet:
         now = catalog.now()
         request = Request(POLICY, mode, now, timedelta(days=14))
         made = anyio.run(draft, request, catalog, store_adapters(None), worksheet, QuietMark())
@@ -203,9 +261,8 @@ class _Cast:
 
     @classmethod
     def of(cls, catalog: Generated) -> _Cast:
-        database = sqlite3.connect(catalog.database)
-        shown = {r[0] for r in database.execute("SELECT artifact_version_id FROM artifact_visualization")}
-        database.close()
+        with reading(catalog.database) as database:
+            shown = {r[0] for r in database.execute("SELECT artifact_version_id FROM artifact_visualization")}
         orphans = [v for v in catalog.versions if v in catalog.orphans]
         plain = [v for v in orphans if v not in shown]
         assert len(plain) >= 13, f"only {len(plain)} plain orphans: generate more versions"
@@ -213,7 +270,7 @@ class _Cast:
         pairs = [(next(take), next(take)) for _ in range(4)]
         return cls(*pairs, next(take), next(take), next(take), next(take), next(take), dict(catalog.uris))
 
-    def share(self, database: Path) -> None:
+    def share(self, database: Where) -> None:
         """Before mark: give the pairs their common places."""
         with _editing(database) as db:
             for first, second in (self.whole, self.linked_unit, self.twin_gone):
@@ -226,7 +283,7 @@ class _Cast:
             _move(db, inner, place)
             self.uris[inner] = place
 
-    def happen(self, database: Path) -> None:
+    def happen(self, database: Where) -> None:
         """After mark: what other people do meanwhile."""
         with _editing(database) as db:
             (step,) = db.execute("SELECT id FROM step_run LIMIT 1").fetchone()
@@ -258,18 +315,9 @@ class _Cast:
         return frozenset(dashed(v) for v in self._removed)
 
 
-def _move(db: sqlite3.Connection, version: str, uri: str) -> None:
+def _move(db: Connection, version: str, uri: str) -> None:
     db.execute("UPDATE artifact_version SET uri = ? WHERE id = ?", (uri, version))
 
 
-def _edit(database: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(database, timeout=60)
-    connection.execute("PRAGMA foreign_keys = ON")
-    try:
-        yield connection
-        connection.commit()
-    finally:
-        connection.close()
-
-
-_editing = contextmanager(_edit)
+def _editing(database: Where) -> AbstractContextManager[Connection]:
+    return databases.editing(database_of(database))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ from marksweep.model.entry import Entry
 from tests.crash import linker
 from tests.crash.invariants import Observed
 from tests.support.catalogs import dashed
+from tests.support.zenml_database import Where, database_of, reading
 
 LINKS = "step_run_input_artifact"
 
@@ -25,7 +25,7 @@ LINKS = "step_run_input_artifact"
 class Writer:
     """A running linker's log."""
 
-    database: Path
+    database: Where
     log: Path
 
     def turns(self) -> list[dict[str, Any]]:
@@ -42,31 +42,29 @@ class Writer:
 
     def lost(self) -> list[dict[str, Any]]:
         """Links that the linker was told are committed and that are not there, or whose version is not."""
-        database = sqlite3.connect(self.database, timeout=60)
-        try:
+        turns = self.turns()  # before the rows are read: what is linked meanwhile is not asked about
+        with reading(self.database) as database:
             there = set(
                 database.execute(
                     f"SELECT l.artifact_id, l.name FROM {LINKS} l JOIN artifact_version v ON v.id = l.artifact_id"
                 )
             )
-        finally:
-            database.close()
         return [
             turn
-            for turn in self.turns()
+            for turn in turns
             if turn["outcome"] == "ok" and (turn["id"].replace("-", ""), turn["name"]) not in there
         ]
 
 
 @contextmanager
 def writing(
-    database: Path, entries: Sequence[Entry], folder: Path, seed: int, *, pause: float, dwell: float, aim: int
+    database: Where, entries: Sequence[Entry], folder: Path, seed: int, *, pause: float, dwell: float, aim: int
 ) -> Iterator[Writer]:
     """Link *entries* in another process, about in their order, for as long as the block lasts."""
     ids, log = folder / "ids.json", folder / "linker.jsonl"
     ids.write_text(json.dumps([e.id for e in entries]))
     options = {"seed": seed, "count": 10**9, "seconds": 280, "pause": pause, "dwell": dwell, "aim": aim}
-    command = [sys.executable, linker.__file__, str(database), str(ids), str(log)]
+    command = [sys.executable, linker.__file__, database_of(database).url, str(ids), str(log)]
     process = subprocess.Popen(command + [f"--{name}={value}" for name, value in options.items()])
     try:
         yield Writer(database, log)

@@ -203,6 +203,14 @@ def test_defaults_in_prose_are_the_defaults() -> None:
     assert f"less than {policy.MIN_DEPTH} path segments" in said("reference/verdicts.md")
     assert f"younger than {int(policy.SNAPSHOT_SETTLES.total_seconds()) // 60} minutes" in said("reference/verdicts.md")
     assert f"{int(policy.DRAIN.total_seconds())} seconds" in said("explanation/only-artifact.md")
+    assert f"at most {policy.CLOCK_SKEW} is allowed" in said("reference/errors.md")
+    assert f"{int(policy.CLOCK_SKEW.total_seconds()) // 60} minutes apart" in said("explanation/what-can-race.md")
+    assert (policy.COLLAPSE_KEEPS, policy.JUMP_FACTOR) == (50, 2), (
+        "half, and twice, in errors.md and keep-what-you-need.md"
+    )
+    assert f"less than {policy.COLLAPSE_APPLIES_FROM} rows" in said("reference/errors.md")
+    for name in ("reference/errors.md", "how-to/keep-what-you-need.md"):
+        assert f"at least {policy.JUMP_POINTS} percentage points more" in said(name)
 
 
 def test_the_glossary_has_the_words() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import anew
 from tests.contract.conftest import s3_server
-from tests.support.catalogs import RealCatalog, unpacked
+from tests.support.catalogs import RealCatalog
 from tests.support.cli import Cli
 
 __all__ = ["s3_server"]
@@ -33,17 +34,24 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, environ: dict[str, str]) -> Cli:
     """A user in a home of their own."""
     home = tmp_path / "home"
     home.mkdir()
-    return Cli(home)
+    return Cli(home, environ)
 
 
-@pytest.fixture
-def newest(tmp_path: Path) -> RealCatalog:
-    """The catalog of the newest release."""
-    return unpacked("0.98.0", tmp_path)
+NEWEST = ("0.98.0", "0.98.0-mariadb")
+
+
+@pytest.fixture(params=NEWEST)
+def newest(request: pytest.FixtureRequest, tmp_path: Path) -> RealCatalog:
+    """The catalog of the newest release, on each engine; ``@on_sqlite`` leaves MariaDB out."""
+    return anew(request, tmp_path)
+
+
+on_sqlite = pytest.mark.parametrize("newest", ["0.98.0"], indirect=True)
+"""For tests in which the database does not matter, or that are about a SQLite file."""
 
 
 @pytest.fixture

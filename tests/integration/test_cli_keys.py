@@ -5,8 +5,16 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from tests.support.catalogs import RealCatalog
+import pytest
+
+from tests.support.catalogs import RealCatalog, unpacked
 from tests.support.cli import Cli
+
+
+@pytest.fixture
+def newest(tmp_path: Path) -> RealCatalog:
+    """On SQLite: keys do not look at the database."""
+    return unpacked("0.98.0", tmp_path)
 
 
 def test_the_first_mark_makes_a_key_and_says_what_it_proves(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:

@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import anew
+from tests.integration.conftest import NEWEST
 from tests.support.catalogs import RealCatalog, expected_orphans
 from tests.support.cli import Cli, Ended
 
 SECRET = "CANARY-hunter2"
+
+
+@pytest.fixture(params=NEWEST[:1])
+def newest(request: pytest.FixtureRequest, tmp_path: Path) -> RealCatalog:
+    """On SQLite unless a test asks for more: most of this does not look at the database."""
+    return anew(request, tmp_path)
 
 
 def planned(cli: Cli, newest: RealCatalog, *options: object) -> set[str]:
@@ -82,6 +90,7 @@ def test_store_options_must_be_a_mapping_of_mappings(cli: Cli, newest: RealCatal
         assert SECRET not in ended.flat
 
 
+@pytest.mark.parametrize("newest", NEWEST, indirect=True)
 def test_filters_narrow_the_plan_and_nothing_widens_it(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
     """By project, name, tag, store and pin, each against the ground truth's own words."""
     everything = planned(cli, newest)
@@ -188,6 +197,7 @@ def _silent(ended: Ended) -> None:
     assert SECRET not in "".join(ended.out.split()) + "".join(ended.err.split()), ended
 
 
+@pytest.mark.parametrize("newest", NEWEST, indirect=True)
 def test_zenmls_own_configuration_is_found(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
     """Without --catalog: ZENML_CONFIG_PATH, or ZENML_STORE_URL, as ZenML itself looks."""
     out = tmp_path / "p.json"

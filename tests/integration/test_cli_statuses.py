@@ -15,8 +15,13 @@ import pytest
 
 from marksweep.catalog.zenml import sqlite
 from marksweep.sweep import lock
+from tests.integration.conftest import NEWEST, on_sqlite
 from tests.support.catalogs import RealCatalog, expected_orphans
 from tests.support.cli import Cli
+from tests.support.mariadb import MariaDbServer
+from tests.support.mariadb_catalogs import MariaDbCatalog
+from tests.support.mariadb_load import clone
+from tests.support.zenml_database import copy_row, database_of, digest, editing
 
 Files = Callable[[], dict[str, str]]
 
@@ -52,7 +57,7 @@ def test_2_a_sweep_that_nobody_can_confirm(cli: Cli, newest: RealCatalog, plan: 
     """Without --yes and without a terminal nothing is asked and nothing is deleted; not even a journal is begun."""
     cli("sweep", plan, "--catalog", newest.url).refused(2, "error[usage]", "no terminal to ask at", "add --yes")
     cli("prune", "--catalog", newest.url, "--no-grace").refused(2, "no terminal to ask at", "add --yes")
-    assert {path.name for path in plan.parent.iterdir()} == {"home", "plan.json", "zenml-0.98.0"}
+    assert {path.name for path in plan.parent.iterdir()} == {"home", "plan.json", newest.root.name}
 
 
 @pytest.mark.usefixtures("untouched")
@@ -120,9 +125,10 @@ def test_a_plan_in_a_read_only_place_can_be_read_and_rehearsed(
         cli.done(command, plan)
     cli.done("sweep", plan, "--dry-run", "--catalog", newest.url)
     cli("sweep", plan, "--yes", "--catalog", newest.url).refused(2, "Read-only file system", "writable")
-    assert {path.name for path in plan.parent.iterdir()} == {"home", "plan.json", "zenml-0.98.0"}
+    assert {path.name for path in plan.parent.iterdir()} == {"home", "plan.json", newest.root.name}
 
 
+@on_sqlite  # where one lock is for the whole database; rows that somebody holds on MariaDB are left alone
 def test_3_a_database_that_stays_locked(
     cli: Cli, newest: RealCatalog, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,23 +152,20 @@ def test_11_what_changed_or_is_used_again_is_kept(cli: Cli, newest: RealCatalog,
     linked = next(i for i, e in lines.items() if e["artifact"] == "raw")
     touched = Path(lines[changed]["uri"]) / "data.json"
     touched.write_text("rewritten")
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database, foreign_keys=True) as database:
         step = database.execute("SELECT id FROM step_run").fetchone()[0]
-        columns = [row[1] for row in database.execute("PRAGMA table_info(step_run_input_artifact)")]
-        sample = dict(zip(columns, database.execute("SELECT * FROM step_run_input_artifact").fetchone(), strict=True))
-        sample |= {"step_id": step, "artifact_id": linked.replace("-", ""), "name": "again"}
-        marks = ", ".join("?" * len(columns))
-        database.execute(f"INSERT INTO step_run_input_artifact VALUES ({marks})", [sample[c] for c in columns])
+        again = {"step_id": step, "artifact_id": linked.replace("-", ""), "name": "again"}
+        copy_row(database, "step_run_input_artifact", **again)
     result = cli.json("sweep", plan, "--yes", "--catalog", newest.url, status=11)
     assert (result["books"]["deleted"], result["books"]["referenced"], result["books"]["changed"]) == (25, 1, 1)
     assert {(line["id"], line["code"]) for line in result["lines"]} == {(changed, "changed"), (linked, "referenced")}
     assert touched.read_text() == "rewritten"
     assert any(Path(lines[linked]["uri"]).iterdir())
     assert {changed, linked} <= newest.existing_ids()
-    again = cli("sweep", plan, "--yes", "--catalog", newest.url)
-    assert again.status == 11, again
-    assert "kept: changed" in again.out
-    assert "kept: referenced" in again.out
+    ended = cli("sweep", plan, "--yes", "--catalog", newest.url)
+    assert ended.status == 11, ended
+    assert "kept: changed" in ended.out
+    assert "kept: referenced" in ended.out
 
 
 class Refusal:
@@ -266,6 +269,7 @@ def test_22_an_expired_plan_can_be_looked_at_and_no_more(cli: Cli, newest: RealC
         cli(command[0], old, *command[1:]).refused(22, "error[plan-expired]", "expired at", "make a new plan")
 
 
+@on_sqlite
 def test_23_a_copy_of_the_database_is_not_the_database(
     cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path
 ) -> None:
@@ -291,15 +295,33 @@ def test_23_a_copy_of_the_database_is_not_the_database(
     assert moved["books"]["deleted"] == 27
 
 
+@pytest.mark.parametrize("newest", NEWEST[1:], indirect=True)
+def test_23_a_dump_that_was_restored_is_not_the_database(
+    cli: Cli, newest: MariaDbCatalog, plan: Path, mariadb: MariaDbServer
+) -> None:
+    """The same rows in another database of the same server: its bytes may be the original's."""
+    restored = clone(mariadb, newest.db)
+    before, rows = newest.file_digests(), digest(restored)
+    for more in (("--yes",), ("--dry-run",)):
+        ended = cli("sweep", plan, "--catalog", restored.url, *more)
+        ended.refused(23, "error[other-catalog]", "another instance", "--accept-instance sha256:")
+    assert (newest.file_digests(), digest(restored)) == (before, rows)
+    word = ended.flat.partition("--accept-instance ")[2].partition(";")[0]
+    moved = cli.json("sweep", plan, "--catalog", restored.url, "--yes", "--accept-instance", word)
+    assert moved["books"]["deleted"] == 27
+    assert newest.file_digests()["zenml.db"] == before["zenml.db"]
+    mariadb.drop_database(restored.name)
+
+
 @pytest.mark.usefixtures("untouched")
 def test_23_another_catalog(cli: Cli, newest: RealCatalog, plan: Path) -> None:
     """The server's id, the schema and the dialect must be those of the plan; --accept-instance does not help."""
-    original = newest.database.read_bytes()
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    kept = database_of(newest.database).keep()
+    with editing(newest.database) as database:
         database.execute("UPDATE server_settings SET id = replace(id, substr(id, 1, 4), 'ffff')")
     ended = cli("sweep", plan, "--yes", "--catalog", newest.url)
     ended.refused(23, "another catalog", "server id")
-    newest.database.write_bytes(original)
+    database_of(newest.database).restore(kept)
 
 
 @pytest.mark.usefixtures("untouched")
@@ -322,6 +344,7 @@ def test_24_a_file_that_is_no_plan(cli: Cli, newest: RealCatalog, plan: Path, tm
     cli("show", tmp_path).refused(2)
 
 
+@on_sqlite
 @pytest.mark.usefixtures("untouched")
 def test_25_a_database_that_is_none_of_zenmls(cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path) -> None:
     """Absent, empty, foreign or no database at all: refused with a remedy, and never created."""
@@ -344,7 +367,7 @@ def test_25_a_database_that_is_none_of_zenmls(cli: Cli, newest: RealCatalog, pla
 
 def test_25_a_table_that_marksweep_does_not_know(cli: Cli, newest: RealCatalog, plan: Path) -> None:
     """A newer release may refer to versions from a new table: mark and sweep stop, naming it."""
-    with contextlib.closing(sqlite3.connect(newest.database)) as database:
+    with editing(newest.database) as database:
         database.execute("CREATE TABLE gizmo (id CHAR(32), version_id CHAR(32) REFERENCES artifact_version (id))")
     before = newest.file_digests()
     cli("mark", "--catalog", newest.url).refused(25, "gizmo")

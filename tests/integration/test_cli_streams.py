@@ -14,10 +14,18 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import anew
+from tests.integration.conftest import NEWEST
 from tests.support.catalogs import RealCatalog
 from tests.support.cli import Cli, Ended, check, errors
 
 MARKSWEEP = (sys.executable, "-m", "marksweep")
+
+
+@pytest.fixture(params=NEWEST[:1])
+def newest(request: pytest.FixtureRequest, tmp_path: Path) -> RealCatalog:
+    """On SQLite unless a test asks for more: most of this does not look at the database."""
+    return anew(request, tmp_path)
 
 
 def run(cli: Cli, *arguments: object, **options: Any) -> Ended:
@@ -88,6 +96,7 @@ def test_quiet_says_nothing_on_standard_error(cli: Cli, newest: RealCatalog, tmp
     assert "error[usage]" in cli("mark", "--catalog", newest.url, "--out", out, "--quiet").err
 
 
+@pytest.mark.parametrize("newest", NEWEST, indirect=True)
 def test_json_of_every_command_fits_its_schema_and_stands_alone(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
     """The harness validates each; here each is asked for, and nothing but the document is on standard output."""
     plan = tmp_path / "plan.json"

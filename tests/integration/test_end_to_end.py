@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from marksweep.model.verdict import TOMBSTONE
 from tests.support.catalogs import RealCatalog, dashed, expected_kept_reason, expected_orphans
 from tests.support.cli import Cli
 from tests.support.differences import differences, expected_differences
+from tests.support.zenml_database import editing
 
 
 def files_of(catalog: RealCatalog, ids: Iterable[str]) -> set[str]:
@@ -122,6 +122,7 @@ def test_only_artifact_leaves_every_row(cli: Cli, real_catalog: RealCatalog, tmp
     plan, orphans = tmp_path / "plan.json", expected_orphans(real_catalog)
     before, doomed = without_database(real_catalog.file_digests()), files_of(real_catalog, orphans)
     cli.done("mark", "--catalog", real_catalog.url, "--no-grace", "-a", "--out", plan)
+    assert "links it only after the wait" in json.loads(plan.read_bytes())["plan"]["limits"]
     result = cli.json("sweep", plan, "--yes", "--catalog", real_catalog.url, "--drain", "0")
     assert (result["mode"], result["books"]["deleted"]) == ("only_artifact", len(orphans))
     assert without_database(real_catalog.file_digests()) == {p: d for p, d in before.items() if p not in doomed}
@@ -179,7 +180,7 @@ def test_the_receipt_binds_the_plan_and_balances(cli: Cli, newest: RealCatalog, 
 def test_a_version_that_vanished_is_gone_not_deleted(cli: Cli, newest: RealCatalog, plan: Path) -> None:
     """Somebody ran `zenml artifact version delete` meanwhile: its bytes, if any are left, are not ours to delete."""
     entry = next(e for e in cli.json("show", plan, "--entries", 100)["entries"] if e["artifact"] == "tagged_unlinked")
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database) as database:
         database.execute("DELETE FROM artifact_version WHERE id = ?", (entry["id"].replace("-", ""),))
     left = newest.files_of(entry["id"])
     result = cli.json("sweep", plan, "--yes", "--catalog", newest.url)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import anew
+from tests.integration.conftest import NEWEST
 from tests.support.catalogs import RealCatalog
 from tests.support.cli import Cli, Ended
+from tests.support.databases import Connection
+from tests.support.mariadb_catalogs import MariaDbCatalog
+from tests.support.zenml_database import editing
 
 HOSTILE = {
     "clear screen": "\x1b[2J\x1b[1;31mred\x1b]0;title\x07",
@@ -93,8 +96,13 @@ class Garden:
     def store(self) -> Path:
         return next(path for path in self.catalog.store_roots if path.parent.name == "local_stores")
 
-    def add(self, database: sqlite3.Connection, name: str, uri: str, number: int) -> str:
-        """A version of its own artifact, copied from an unlinked one, with a tag that is as hostile as its name."""
+    def add(self, database: Connection, name: str, uri: str, number: int) -> str:
+        """A version of its own artifact, copied from an unlinked one, with a tag that is as hostile as its name.
+
+        On MariaDB names end after 255 characters.
+        """
+        if isinstance(self.catalog, MariaDbCatalog):
+            name = name[:250]
         identifier = uuid.uuid4()
         model = min(self.catalog.ids("unlinked_manual")).replace("-", "")
         row = _row(database, "artifact_version", model)
@@ -111,14 +119,20 @@ class Garden:
         return found
 
 
-def _row(database: sqlite3.Connection, table: str, identifier: str) -> dict[str, Any]:
+def _row(database: Connection, table: str, identifier: str) -> dict[str, Any]:
     cursor = database.execute(f"SELECT * FROM {table} WHERE id = ?", (identifier,))
     return dict(zip([column[0] for column in cursor.description], cursor.fetchone(), strict=True))
 
 
-def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+def _insert(database: Connection, table: str, row: dict[str, Any]) -> None:
     columns, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
     database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
+
+
+@pytest.fixture(params=NEWEST)
+def newest(request: pytest.FixtureRequest, tmp_path: Path) -> RealCatalog:
+    """The newest catalog; on MariaDB with a charset that has all of these characters."""
+    return anew(request, tmp_path, "utf8mb4")
 
 
 @pytest.fixture
@@ -126,7 +140,7 @@ def garden(newest: RealCatalog) -> Garden:
     """Hostile names on hostile folders, neighbours that a glob or a decoder would hit, and URIs that must be left alone."""
     made = Garden(newest)
     places = made.store / "custom_artifacts"
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database) as database:
         for number, (what, name) in enumerate(NAMES.items()):
             folder = (
                 "/".join(["y" * 200] * 5) if what == "long" else HOSTILE.get(what, f"plain {what}").replace("/", "_")
@@ -273,7 +287,7 @@ def test_a_name_selects_itself_and_nothing_else(cli: Cli, garden: Garden) -> Non
 def test_a_row_that_names_a_whole_store_protects_it(cli: Cli, newest: RealCatalog, tmp_path: Path, place: str) -> None:
     """It cannot be deleted itself, so it is kept; and what is kept claims everything inside it."""
     garden = Garden(newest)
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database) as database:
         garden.add(database, "everything", place.format(store=garden.store, above=garden.store.parent), 1)
     marked = cli.json("mark", "--catalog", newest.url, "--no-grace", "--out", tmp_path / "plan.json")
     assert {s["root"] for s in marked["plan"]["stores"]} <= {str(newest.root / "store2")}
@@ -299,7 +313,7 @@ def test_no_line_is_a_command_to_a_build_server(cli: Cli, garden: Garden, tmp_pa
 def test_a_uri_of_thousands_of_folders_stops_nothing(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
     """It is judged like any other, and the other versions are planned."""
     garden = Garden(newest)
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database) as database:
         garden.add(database, "deep", f"{garden.store}/custom_artifacts/{'a/' * 9000}x", 1)
     marked = cli.json("mark", "--catalog", newest.url, "--no-grace", "--out", tmp_path / "plan.json")
     assert marked["plan"]["entries"] == 27

@@ -8,17 +8,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.bench.generate import small
+from tests.crash.world import carried
+
+Generate = Callable[[int, bool], None]
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def generate(request: pytest.FixtureRequest, tmp_path: Path) -> Generate:
+    """``generate(400, with_files)``: make a catalog that ZenML's own configuration leads to, on each engine."""
+
+    def make(versions: int, with_files: bool) -> None:
+        made = small(tmp_path / "cat", versions, with_files=with_files)
+        if request.param == "mariadb":
+            url = carried(made, request.getfixturevalue("mariadb")).url
+            (made.root / "cfg" / "config.yaml").write_text(f"store:\n  type: sql\n  url: '{url}'\n")
+
+    return make
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(generate: Generate, tmp_path: Path) -> Path:
     """A folder with a generated catalog and its files, and a plan of what is orphaned in it."""
-    small(tmp_path / "cat", 400, with_files=True)
+    generate(400, True)
     assert run(tmp_path, "mark", "--no-grace", "--max-share", "100", "--out", "plan.json").wait() == 0
     return tmp_path
 
@@ -74,9 +91,9 @@ def test_a_second_signal_ends_a_sweep_at_once_and_loses_nothing(home: Path) -> N
     assert books["deleted"] == books["planned"]
 
 
-def test_a_signal_ends_a_mark_and_leaves_no_plan(tmp_path: Path) -> None:
+def test_a_signal_ends_a_mark_and_leaves_no_plan(generate: Generate, tmp_path: Path) -> None:
     """An interrupted mark writes no plan, exits with 130, and leaves no scratch files."""
-    small(tmp_path / "cat", 20_000, with_files=False)
+    generate(20_000, False)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     os.environ["TMPDIR"], before = str(scratch), os.environ.get("TMPDIR")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from tests.contract.store_worlds import CREDENTIALS, S3World
 from tests.support.catalogs import RealCatalog, expected_kept_reason, expected_orphans
 from tests.support.cli import Cli, Ended
+from tests.support.zenml_database import editing
 
 CANARY = "CANARY/of+a=secret"
 
@@ -49,7 +48,7 @@ class Cloud:
     def configure(self, **configuration: object) -> None:
         """What the catalog says of the store."""
         blob = base64.b64encode(json.dumps(configuration).encode())
-        with contextlib.closing(sqlite3.connect(self.catalog.database)) as database, database:
+        with editing(self.catalog.database) as database:
             database.execute(
                 "UPDATE stack_component SET flavor = 's3', configuration = ?"
                 " WHERE type = 'artifact_store' AND name = 'default'",
@@ -70,7 +69,7 @@ def cloud(s3_server: str, newest: RealCatalog, cli: Cli, tmp_path: Path, monkeyp
     for path in sorted(root.rglob("*")):
         if path.is_file():
             bucket.put_keys(f"zenml/{path.relative_to(root).as_posix()}", body=path.read_bytes())
-    with contextlib.closing(sqlite3.connect(newest.database)) as database, database:
+    with editing(newest.database) as database:
         for table in ("artifact_version", "artifact_visualization"):
             database.execute(f"UPDATE {table} SET uri = replace(uri, ?, ?)", (str(root), bucket.root))
     made.configure(path=bucket.root, client_kwargs={"endpoint_url": s3_server})

@@ -160,7 +160,7 @@ def test_odd_names_in_the_path_are_taken_literally(whole: Path, tmp_path: Path) 
     folder.mkdir()
     shutil.copy(whole, folder / "zenml.db")
     with opened(folder / "zenml.db") as catalog:
-        assert catalog.path == folder / "zenml.db"
+        assert catalog._database.path == folder / "zenml.db"
 
 
 def test_the_identity_tells_a_copy_from_the_database(whole: Path, database: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_reading_never_writes(real_catalog: RealCatalog) -> None:
         catalog.stores()
         catalog.oldest_unfinished_run(catalog.now())
         catalog.overlapping({}, catalog.now())
-        with catalog._reading() as connection, pytest.raises(Exception, match="readonly"):
+        with catalog._database.reading() as connection, pytest.raises(Exception, match="readonly"):
             connection.exec_driver_sql("DELETE FROM artifact_version")
         assert beside(real_catalog.database) == names
     assert (digest(real_catalog.database), beside(real_catalog.database)) == (before, names)
@@ -216,9 +216,8 @@ def test_a_database_in_a_folder_that_cannot_be_written_is_readable_but_not_sweep
 @pytest.mark.parametrize("part", ["survey", "claims"])
 def test_a_vacuum_while_pages_are_read_is_noticed(database: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It renumbers rows: a page by row number would skip some, and a live version not seen protects nothing."""
-    monkeypatch.setattr("marksweep.catalog.zenml.survey._SMALLEST", 5)
-    monkeypatch.setattr("marksweep.catalog.zenml.survey._LARGEST", 5)
-    monkeypatch.setattr("marksweep.catalog.zenml.survey.Pages.__init__", lambda self: setattr(self, "size", 5))
+    monkeypatch.setattr("marksweep.catalog.zenml.sqlite.SMALLEST_PAGE", 5)
+    monkeypatch.setattr("marksweep.catalog.zenml.sqlite.LARGEST_PAGE", 5)
     with editing(database) as connection:
         table = "artifact_version" if part == "survey" else "artifact_visualization"
         connection.execute(f"DELETE FROM {table} WHERE rowid BETWEEN 6 AND 12")
@@ -235,10 +234,8 @@ def test_every_page_is_seen_however_small(database: Path, monkeypatch: pytest.Mo
     """Holes in the row numbers, pages of one."""
     with opened(database) as catalog:
         expected = {s.version.id: s for page in catalog.survey(tags=True) for s in page}
-    monkeypatch.setattr("marksweep.catalog.zenml.survey._SMALLEST", 1)
-    monkeypatch.setattr("marksweep.catalog.zenml.survey._LARGEST", 1)
-    monkeypatch.setattr("marksweep.catalog.zenml.survey.Pages.__init__", lambda self: setattr(self, "size", 1))
-    monkeypatch.setattr("marksweep.catalog.zenml.soft._PAGE", 1)
+    monkeypatch.setattr("marksweep.catalog.zenml.sqlite.SMALLEST_PAGE", 1)
+    monkeypatch.setattr("marksweep.catalog.zenml.sqlite.LARGEST_PAGE", 1)
     with opened(database) as catalog:
         pages = list(catalog.survey(tags=True))
     assert len(pages) == len(expected)

@@ -17,6 +17,7 @@ from typing import Any
 
 from marksweep.cli.demo import DEMO_ARCHIVE
 from marksweep.cli.demo.unpack import unpack
+from tests.support.databases import Connection, described
 
 ARCHIVES: Mapping[str, Path] = {
     "0.70.0": Path(__file__).parent.parent / "catalogs" / "zenml-0.70.0.tar.gz",
@@ -69,7 +70,7 @@ class RealCatalog:
         defaults = (path for path in sorted(stores.iterdir()) if path.is_dir() and path.name != "default_zen_store")
         return (*defaults, self.root / "store2", self.root / "store3")
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self) -> Connection:
         """A read-only connection that sees what is committed."""
         return sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
 
@@ -156,7 +157,7 @@ def _softly_referenced(version: Mapping[str, Any], live: set[str]) -> bool:
     )
 
 
-def _live_mentions(database: sqlite3.Connection) -> Iterator[str]:
+def _live_mentions(database: Connection) -> Iterator[str]:
     """The JSON texts, as ground truth names them (``table.column#id``), of snapshots that ZenML itself calls live.
 
     Live: named, scheduled, made from a template, or pointed at by a run, a step, a served deployment, a template, a
@@ -193,6 +194,6 @@ def _live_mentions(database: sqlite3.Connection) -> Iterator[str]:
             yield f"step_configuration.config#{row}"
 
 
-def _columns(database: sqlite3.Connection, table: str) -> set[str]:
+def _columns(database: Connection, table: str) -> set[str]:
     """The columns of *table*; empty when this release has no such table."""
-    return {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+    return {column.name for column in described(database, table)}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from marksweep.catalog.port import Capabilities, Claimed, ClaimRequest, ClaimRules, Identity, Intent
+from marksweep.catalog.port import Capabilities, Claimed, ClaimRequest, ClaimRules, Identity, Intent, Places, Sift
 from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyDeleted, KeyOutcome, StoredObject, Undo
 from marksweep.model.uri import Location, claims
@@ -42,12 +42,15 @@ class FakeCatalog:
     artifact_stores: dict[str, ArtifactStore] = field(
         default_factory=lambda: {"store": ArtifactStore("store", "main", "s3", "s3://bucket/root")}
     )
+    rows: dict[str, int] = field(default_factory=dict)
+    server_id: str = "server"
     unfinished: datetime | None = None
     asked_not_before: datetime | None = None
     asked_for_tags: bool | None = None
+    left_out: frozenset[ReferenceKind] | None = None
 
     def identity(self) -> Identity:
-        return Identity("fake", "server", "1", "1.0", "memory", "sha256:" + "0" * 64)
+        return Identity("fake", self.server_id, "1", "1.0", "memory", "sha256:" + "0" * 64)
 
     def capabilities(self) -> Capabilities:
         return Capabilities(claim_batch=2)
@@ -62,15 +65,23 @@ class FakeCatalog:
         self.asked_not_before = not_before
         return self.unfinished if self.unfinished is not None and self.unfinished >= not_before else None
 
-    def survey(self, *, tags: bool) -> Iterator[Sequence[Surveyed]]:
-        self.asked_for_tags = tags
+    def census(self) -> Mapping[str, int]:
+        return self.rows
+
+    def survey(self, *, tags: bool, without: frozenset[ReferenceKind] = frozenset()) -> Iterator[Sequence[Surveyed]]:
+        self.asked_for_tags, self.left_out = tags, without
+        for start in range(0, len(self.versions), 2):
+            page = [Surveyed(v, frozenset(self.references_of.get(v.id, ()))) for v in self.versions[start : start + 2]]
+            yield [s for s in page if not s.references & without]
+
+    def places(self, sift: Sift) -> Iterator[Places]:
         for start in range(0, len(self.versions), 2):
             page = self.versions[start : start + 2]
-            yield [Surveyed(v, frozenset(self.references_of.get(v.id, ()))) for v in page]
+            yield Places(len(page), [(page[i].id, page[i].uri) for i in sift([v.uri for v in page])])
 
-    def claims(self) -> Iterator[Sequence[Claim]]:
+    def claims(self, sift: Sift | None = None) -> Iterator[Sequence[Claim]]:
         for claim in self.others:
-            yield [claim]
+            yield [claim] if sift is None or sift([claim.uri]) else []
 
     def find(self, needle: str) -> Sequence[Version]:
         return [v for v in self.versions if needle in (v.id, v.artifact, v.uri)]

@@ -1,11 +1,13 @@
-"""A real ZenML database, opened by marksweep, changed behind its back, and compared row by row."""
+"""A real ZenML database, opened by marksweep, changed behind its back, and compared row by row; on either engine.
+
+A database is given as :class:`RealCatalog` has it: the path of a SQLite file, or a :class:`Database`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,32 +17,49 @@ from typing import Any
 from marksweep.catalog.zenml.catalog import ZenmlCatalog
 from marksweep.catalog.zenml.discover import discover
 from marksweep.model.version import ReferenceKind
+from tests.support import databases
 from tests.support.catalogs import RealCatalog
+from tests.support.databases import Connection, Database, SqliteDatabase, described, tables
+from tests.support.mariadb_catalogs import MariaDbCatalog
 
+Where = Path | Database
 Snapshot = dict[str, list[tuple[Any, ...]]]
 """Table -> its rows, sorted."""
 
 
+def database_of(where: Where) -> Database:
+    """The database, to connect to."""
+    return SqliteDatabase(where) if isinstance(where, Path) else where
+
+
 @contextmanager
-def opened(real: RealCatalog | Path, *, writes: bool = False) -> Iterator[ZenmlCatalog]:
-    """The catalog, by its URL and with nothing in the environment."""
-    url = f"sqlite:///{real}" if isinstance(real, Path) else real.url
-    with closing(ZenmlCatalog(discover({}, url), writes=writes)) as catalog:
+def opened(real: RealCatalog | Where, *, writes: bool = False) -> Iterator[ZenmlCatalog]:
+    """The catalog, by its URL and with nothing in the environment; local stores are told where nothing lies beside a file."""
+    url = real.url if isinstance(real, RealCatalog) else database_of(real).url
+    stores = real.config / "local_stores" if isinstance(real, MariaDbCatalog) else None
+    with closing(ZenmlCatalog(discover({}, url, stores), writes=writes)) as catalog:
         yield catalog
 
 
 @contextmanager
-def editing(database: Path, *, foreign_keys: bool = False, timeout: float = 5) -> Iterator[sqlite3.Connection]:
-    """A connection of somebody else; committed at the end."""
-    with closing(sqlite3.connect(database, timeout=timeout)) as connection:
-        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
-        connection.execute("PRAGMA synchronous = OFF")
+def editing(where: Where, *, foreign_keys: bool = False, timeout: float = 5) -> Iterator[Connection]:
+    """A connection of somebody else; committed at the end. *timeout* is how long it waits for locks, in seconds."""
+    with closing(database_of(where).connect(foreign_keys=foreign_keys, timeout=timeout)) as connection:
+        if isinstance(where, Path):
+            connection.execute("PRAGMA synchronous = OFF")
         with connection:
             yield connection
 
 
+@contextmanager
+def reading(where: Where) -> Iterator[Connection]:
+    """A connection that sees with every statement what is committed then."""
+    with closing(database_of(where).connect(autocommit=True)) as connection:
+        yield connection
+
+
 def database_copy(whole: RealCatalog, folder: Path) -> RealCatalog:
-    """The database of *whole* alone, as if ZenML had moved: its URIs still name the files of *whole*."""
+    """The database of *whole* alone (on SQLite), as if ZenML had moved: its URIs still name the files of *whole*."""
     copy = RealCatalog(whole.release, folder)
     copy.database.parent.mkdir(parents=True)
     shutil.copy(whole.database, copy.database)
@@ -48,21 +67,27 @@ def database_copy(whole: RealCatalog, folder: Path) -> RealCatalog:
     return copy
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def digest(where: Where) -> str:
+    """SHA-256 of a file, or of all rows of a database that is no file."""
+    content = where.read_bytes() if isinstance(where, Path) else repr(everything(where)).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
-def beside(database: Path) -> list[str]:
-    """What lies in the database's folder: a journal would show."""
-    return sorted(path.name for path in database.parent.iterdir())
+def beside(where: Where) -> list[str]:
+    """What lies in the database's folder: a journal would show. Of one that is no file, its tables."""
+    if isinstance(where, Path):
+        return sorted(path.name for path in where.parent.iterdir())
+    with reading(where) as connection:
+        return tables(connection)
 
 
-def everything(database: Path) -> Snapshot:
+def everything(where: Where) -> Snapshot:
     """Every row of every table."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        names = [r[0] for r in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {n: sorted(connection.execute(f'SELECT * FROM "{n}"'), key=repr) for n in names}
+    with reading(where) as connection:
+        return {
+            name: sorted((tuple(row) for row in connection.execute(f'SELECT * FROM "{name}"')), key=repr)
+            for name in tables(connection)
+        }
 
 
 def removed(before: Snapshot, after: Snapshot) -> Snapshot:
@@ -76,19 +101,19 @@ def removed(before: Snapshot, after: Snapshot) -> Snapshot:
     return gone
 
 
-def columns(database: Path, table: str) -> list[str]:
+def columns(where: Where, table: str) -> list[str]:
     """The columns of *table*; none when there is no such table."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return [r[1] for r in connection.execute(f'PRAGMA table_info("{table}")')]
+    with reading(where) as connection:
+        return [column.name for column in described(connection, table)]
 
 
-def violations(database: Path) -> set[tuple[Any, ...]]:
-    """What ``PRAGMA foreign_key_check`` finds."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return set(connection.execute("PRAGMA foreign_key_check"))
+def violations(where: Where) -> set[databases.Violation]:
+    """Every row that breaks a foreign key."""
+    with reading(where) as connection:
+        return databases.violations(connection)
 
 
-def copy_row(connection: sqlite3.Connection, table: str, where: str = "1", **changes: object) -> dict[str, Any]:
+def copy_row(connection: Connection, table: str, where: str = "1 = 1", **changes: object) -> dict[str, Any]:
     """Insert a copy of a row of *table* with a new id (where it has one) and *changes*; return it."""
     cursor = connection.execute(f'SELECT * FROM "{table}" WHERE {where} LIMIT 1')
     names = [c[0] for c in cursor.description]
@@ -99,16 +124,11 @@ def copy_row(connection: sqlite3.Connection, table: str, where: str = "1", **cha
     return insert(connection, table, row)
 
 
-def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> dict[str, Any]:
+def insert(connection: Connection, table: str, row: dict[str, Any]) -> dict[str, Any]:
     """Insert *row*; columns that it does not name and that may not be null get something of their type."""
-    for _, name, kind, required, default, _ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
-        if name not in row and required and default is None:
-            if name == "id":
-                row[name] = uuid.uuid4().hex
-            elif kind == "DATETIME":
-                row[name] = "2026-01-01 00:00:00.000000"
-            else:
-                row[name] = 0 if kind in ("INTEGER", "BOOLEAN", "FLOAT") else "x"
+    for column in described(connection, table):
+        if column.name not in row and column.required and column.default is None:
+            row[column.name] = uuid.uuid4().hex if column.name == "id" else column.something
     names = ", ".join(f'"{n}"' for n in row)
     connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(row))})', tuple(row.values()))
     return row

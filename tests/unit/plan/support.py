@@ -92,9 +92,16 @@ def draft(entries: Iterable[Entry], **changes: object) -> Draft:
             expires="2026-12-05T09:00:00Z",
             tool="marksweep 0.1.0",
             mode=Mode.BOTH,
+            limits="",
         ),
         catalog=CatalogFacts(
-            kind="zenml", server_id="8f0e", schema="0.98.0", release="0.98.0", dialect="sqlite", instance="sha256:41c0"
+            kind="zenml",
+            server_id="8f0e",
+            schema="0.98.0",
+            release="0.98.0",
+            dialect="sqlite",
+            instance="sha256:41c0",
+            rows={"artifact_version": 90112, "step_run_input_artifact": 200_000},
         ),
         policy=Policy(older_than=timedelta(days=30), projects=("default",), keep_latest=3),
         stores=(StoreFacts(root="s3://bucket/zenml", flavor="s3", undo=Undo.VERSIONED),),

@@ -12,6 +12,7 @@ from marksweep.model.policy import Policy
 from marksweep.model.store import Undo
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
 from marksweep.report import documents as d
+from marksweep.sweep.canary_record import CanaryState
 
 HOSTILE = "a\x1b[2J\x1b]8;;http://x\x07b\x9b31m\u202egpj\u2066\u200b\u2028\x00\r\n\ud800\U000e0041[red]:boom:[/red]"
 """ESC, an OSC 8 link, C1, bidi, zero-width, a line separator, NUL, CR LF, a lone surrogate, a tag character, markup."""
@@ -30,6 +31,17 @@ FAILED = msgspec.structs.replace(
     LINE, state="failed", code="AccessDenied", detail="the store refused 3 keys: s3:DeleteObject is not allowed"
 )
 
+HARMED = d.HarmedFacts(
+    id="0000001b-52e6-4f2a-8269-a6a36513270e", uri="s3://ml-artifacts/zenml/train/output/0000001b", objects_before=3,
+    bytes_before=6_474_387, objects_after=2, bytes_after=6_474_000,
+)  # fmt: skip
+
+
+def canary(**changes: Any) -> d.CanaryFacts:
+    """A canary that passed; *changes* replace its members."""
+    base = d.CanaryFacts(state=CanaryState.PASSED, entries=5, beside=43_210, witnesses=9_876, harmed=())
+    return msgspec.structs.replace(base, **changes)
+
 
 def plan(**changes: Any) -> d.PlanSummary:
     """A plan of 27 entries; *changes* replace its members."""
@@ -38,7 +50,7 @@ def plan(**changes: Any) -> d.PlanSummary:
         created="2026-11-21T09:00:00Z", expires="2026-12-05T09:00:00Z", tool="marksweep 0.1.0", mode=Mode.BOTH,
         catalog=CatalogFacts(
             kind="zenml", server_id="8f0e5a51-2c0f-4a11-9d5e-0c7f6a3e9b12", schema="0.98.0", release="0.98.0",
-            dialect="sqlite", instance="sha256:41c0",
+            dialect="sqlite", instance="sha256:41c0", rows={"artifact_version": 90_112, "step_run_input_artifact": 270_336},
         ),
         policy=Policy(older_than=timedelta(days=30), projects=("default",), keep_latest=3, exclude_tags=("prod*",)),
         stores=(
@@ -97,7 +109,13 @@ EXPLAINED = d.ExplainedVersion(
 )  # fmt: skip
 
 DOCUMENTS: dict[str, d.Document] = {
-    "mark": d.MarkResult(plan=plan(), warnings=("store 'old' cannot be reached; its orphans are kept",), seconds=3.3),
+    "mark": d.MarkResult(
+        plan=plan(), warnings=("store 'old' cannot be reached; its orphans are kept",), seconds=3.3,
+        compared=d.ComparedFacts(
+            path="plans/2026-11-14.plan.json", digest=DIGEST, created="2026-11-14T09:00:00Z", entries=20,
+            versions_in_catalog=80_000, new=12, gone=5,
+        ),
+    ),
     "show": d.ShowResult(plan=plan(), entries=(ENTRY,)),
     "verify": d.VerifyResult(
         path="plan.json", digest=DIGEST, signer=SIGNER, approvals=("alice@example.org",), approvals_needed=1,
@@ -106,7 +124,10 @@ DOCUMENTS: dict[str, d.Document] = {
     "approve": d.ApproveResult(
         path="plan.json", digest=DIGEST, approval="plan.json.approvals/alice@example.org.sig", fingerprint=SIGNER.fingerprint
     ),
-    "sweep": swept(lines=(LINE, FAILED), books={"deleted": 25, "referenced": 1, "failed": 1}, status=12),
+    "sweep": swept(
+        lines=(LINE, FAILED), books={"deleted": 25, "referenced": 1, "failed": 1}, status=12,
+        canary=canary(state=CanaryState.CLEARED, harmed=(HARMED,)),
+    ),
     "status": status(),
     "explain": d.ExplainResult(versions=(EXPLAINED, msgspec.structs.replace(EXPLAINED, verdict="orphan", references=()))),
     "keys": d.KeyResult(
@@ -126,7 +147,7 @@ DOCUMENTS: dict[str, d.Document] = {
 def hostile(value: Any) -> Any:
     """*value* with every string in it replaced by :data:`HOSTILE`, enums left as they are."""
     match value:
-        case Mode() | Undo() | bool() | int() | float() | None | timedelta():
+        case Mode() | Undo() | CanaryState() | bool() | int() | float() | None | timedelta():
             return value
         case str():
             return HOSTILE

@@ -92,6 +92,20 @@ def test_resuming_and_draining_are_said() -> None:
     assert "waiting" not in sweep.line()
 
 
+def test_a_canary_is_said() -> None:
+    """What is done about it while nothing else is; afterwards the line is as ever."""
+    sweep = SweepProgress(console(), clock=Clock())
+    sweep.planned(100, None, 0)
+    sweep.canary("drawing", 0, 0)
+    assert sweep.line() == "swept 0 of 100 entries, 0 B, canary: looking for what lives beside it"
+    sweep.canary("sweeping", 5, 1200)
+    assert sweep.line() == "swept 0 of 100 entries, 0 B, canary: 5 entries first, beside 1,200 live versions"
+    sweep.canary("comparing", 5, 1)
+    assert sweep.line() == "swept 0 of 100 entries, 0 B, canary: comparing 1 live version"
+    sweep.canary("over", 5, 1200)
+    assert sweep.line() == "swept 0 of 100 entries, 0 B"
+
+
 def test_a_mark_s_lines() -> None:
     """Reading, comparing, sizing; a rate for each but the second."""
     clock = Clock()

@@ -19,11 +19,14 @@ from marksweep.plan.document import StoreFacts
 from marksweep.report import documents as d
 from marksweep.report.render import VIEWS, render
 from marksweep.report.words import KEPT
+from marksweep.sweep.canary_record import CanaryState
 from tests.unit.report.samples import (
     DOCUMENTS,
     EXPLAINED,
     FAILED,
+    HARMED,
     LINE,
+    canary,
     hostile,
     plan,
     status,
@@ -305,6 +308,27 @@ def test_status(changes: dict[str, object], state: str, hint: str | None) -> Non
     if not changes:
         assert "progress 10 of 27 entries, 37 %" in shown
         assert "rate 240.2 entries a second" in shown
+
+
+def test_a_canary_is_told_in_results_and_status() -> None:
+    """How it ended; a halt names who lost bytes, and proposes no resume."""
+    passed = "canary: 5 entries went first; 9,876 of the 43,210 live versions beside them were compared, unharmed"
+    assert passed in squeezed(swept(canary=canary()))
+    assert passed in squeezed(status(canary=canary()))
+    for state, told in (
+        (CanaryState.DRAWN, "5 entries first; then 9,876 of the 43,210 live versions beside them are compared"),
+        (CanaryState.VOID, "5 entries went first; none was deleted, so it has shown nothing"),
+    ):
+        assert told in squeezed(status(canary=canary(state=state)))
+    alone = canary(beside=4, witnesses=0)
+    assert "5 entries went first; nothing with bytes lives beside them" in squeezed(swept(canary=alone))
+    halted = squeezed(status(running=False, lines=(), canary=canary(state=CanaryState.HALTED, harmed=(HARMED,) * 27)))
+    assert ": halted by its canary" in halted
+    assert "3 objects, 6.2 MiB before; 2 objects, 6.2 MiB now" in halted
+    assert halted.count(HARMED.id) == 20
+    assert "… and 7 more" in halted
+    assert "marksweep sweep" not in halted
+    assert "canary" not in squeezed(swept())
 
 
 def test_explain_shows_the_verdict_and_every_rule() -> None:
