@@ -1,8 +1,10 @@
-"""What a claim's answer means for an entry."""
+"""What a claim's answers mean for its entries."""
 
 from __future__ import annotations
 
-from marksweep.catalog.port import ClaimAnswer, Claimed
+from collections.abc import Sequence
+
+from marksweep.catalog.port import ClaimAnswer, Claimed, ClaimRequest
 from marksweep.model.outcome import AlreadyGone, Kept, KeptBecause, Outcome
 
 
@@ -21,3 +23,21 @@ def refusal(answer: Claimed) -> Outcome | None:
             return Kept(KeptBecause.REFERENCED, answer.detail)
         case ClaimAnswer.PROTECTED:
             return Kept(KeptBecause.PROTECTED, answer.detail)
+
+
+def whole(answers: Sequence[Claimed], requests: Sequence[ClaimRequest]) -> list[Claimed]:
+    """*answers*, where one that is BUSY is PROTECTED if another one of its unit is kept.
+
+    It would be asked for again, alone: and if it were free then, the bytes that both share would go.
+    """
+    unit_of = {request.id: request.unit for request in requests}
+    certain = (ClaimAnswer.REFERENCED, ClaimAnswer.CHANGED, ClaimAnswer.PROTECTED)
+    kept = {unit_of[a.id]: a for a in answers if a.answer in certain}
+    found = []
+    for answer in answers:
+        other = kept.get(unit_of[answer.id])
+        if answer.answer is ClaimAnswer.BUSY and other is not None:
+            detail = f"it shares bytes with {other.id}: {other.detail}"
+            answer = Claimed(answer.id, ClaimAnswer.PROTECTED, detail)
+        found.append(answer)
+    return found

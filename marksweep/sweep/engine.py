@@ -23,7 +23,7 @@ from marksweep.model.instant import from_text
 from marksweep.model.outcome import Deleted, Failed, Mode, Outcome
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.plan.verify import VerifiedPlan
-from marksweep.sweep.answers import refusal
+from marksweep.sweep.answers import refusal, whole
 from marksweep.sweep.canary import Watch, admit
 from marksweep.sweep.destroy import destroy, units_of, untouched
 from marksweep.sweep.journal import Intended, Journal, Pending
@@ -90,7 +90,10 @@ class Sweep:
             await self._canary_first()
             await self._all()
         except BaseExceptionGroup as group:
-            raise _leaf(group) from None
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):  # the one that matters, not a cancellation that it caused
+                error = error.exceptions[0]
+            raise error from None
         if self.trouble:
             raise self.trouble[0]
 
@@ -104,8 +107,7 @@ class Sweep:
             return
         ports = (self.catalog, self.turns, self.stores, self.journal)
         watch = Watch(self.plan, *ports, self.observer, self._left.untaken, lambda: self.stopping)
-        canary = await watch.begin(self.options.canary)
-        if canary is not None:
+        if (canary := await watch.begin(self.options.canary)) is not None:
             self._left.only = frozenset(canary.units)
             await self._all()
             self._left.only = None
@@ -192,10 +194,11 @@ class Sweep:
         """One claim; what somebody else holds at the moment has no outcome yet, unless this is the *last* try."""
         units = {e.id: unit for unit in ready for e in unit.left}
         entries = {e.id: e for unit in ready for e in unit.left}
+        requests = [r for unit in ready for r in unit.requests()]
         number, self._batch = self._batch, self._batch + 1
 
         def refused(answers: Sequence[Answer]) -> list[Journaled]:
-            decided = [a for a in answers if last or a.answer is not ClaimAnswer.BUSY]
+            decided = [a for a in whole(answers, requests) if last or a.answer is not ClaimAnswer.BUSY]
             return [(entries[a.id], units[a.id].id, r) for a in decided if (r := refusal(a)) is not None]
 
         def intent(answers: Sequence[Answer]) -> None:
@@ -205,11 +208,10 @@ class Sweep:
                 number, [Intended(entries[a.id], units[a.id].id, units[a.id].objects, a.image) for a in taken]
             )
 
-        requests = [r for unit in ready for r in unit.requests()]
         answers = await self._ask(self.catalog.claim, requests, intent)
         self._report(refused(answers))
         self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
-        return answers
+        return whole(answers, requests)
 
     def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> None:
         match self.mode:
@@ -295,10 +297,3 @@ class Sweep:
             self.trouble.append(error)
             self.stopping = True
             return None
-
-
-def _leaf(group: BaseException) -> BaseException:
-    """The one exception that matters in a group: not a cancellation that it caused."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group

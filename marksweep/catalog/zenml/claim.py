@@ -224,8 +224,9 @@ def _whole_units(requests: Sequence[ClaimRequest], answers: Sequence[Claimed]) -
             other = held.get(unit_of[answer.id])
             if other is None or other.answer is ClaimAnswer.BUSY:  # whatever is certain comes before "ask again"
                 held[unit_of[answer.id]] = answer
+    open_ = (ClaimAnswer.CLAIMED, ClaimAnswer.BUSY)
     return [
-        _held_back(a, held[unit_of[a.id]]) if a.answer is ClaimAnswer.CLAIMED and unit_of[a.id] in held else a
+        _held_back(a, held[unit_of[a.id]]) if a.answer in open_ and held.get(unit_of[a.id], a) is not a else a
         for a in answers
     ]
 
