@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from marksweep.catalog.port import ClaimAnswer, Claimed
-from marksweep.catalog.zenml import newcomers, soft
+from marksweep.catalog.zenml.mysql import MysqlDatabase
 from marksweep.catalog.zenml.newcomers import Newcomers
 from tests.contract.mysql_worlds import NEWEST, hexed, opened, quiet, requests, rules, uris
 from tests.support.catalogs import expected_orphans
@@ -71,8 +71,7 @@ def test_what_takes_long_is_read_before_the_locks_and_not_once_more_under_them(
     real: MariaDbCatalog, monkeypatch: pytest.MonkeyPatch, took: str, again: bool
 ) -> None:
     """Newcomers and mentions have no index: on a big catalog others would wait for a scan of whole tables."""
-    for module, name in ((newcomers, "HELD"), (soft, "_HELD")):
-        monkeypatch.setattr(module, name, 3600.0 if took == "little" else 0.0)
+    monkeypatch.setattr(MysqlDatabase, "look_within", 3600.0 if took == "little" else -1.0)
     said = claim_one(real)
     begin = said.index("START TRANSACTION")
     scans = [number for number, statement in enumerate(said) if ".created >=" in statement]

@@ -31,7 +31,7 @@ def test_a_survey_leaves_out_exactly_what_has_such_a_reference(
 ) -> None:
     """Whatever kinds are asked for, the rest is as in a whole survey; however few versions a part holds."""
     monkeypatch.setattr(referenced, "_PART", part)
-    monkeypatch.setattr(referenced, "_READ", part)
+    monkeypatch.setattr(packed, "_BY_ID", part)
     with opened(real) as catalog:
         whole = {s.version.id: s for page in catalog.survey(tags=True) for s in page}
         assert set(whole) == set(real.by_id)
@@ -94,6 +94,19 @@ def test_a_text_that_looks_like_two_is_one(database_only: Given, odd: str) -> No
     assert {i: u for i, u in places.items() if u != odd} == {
         i: v["uri"] for i, v in real.by_id.items() if i != dashed(row_id)
     }
+
+
+@pytest.mark.parametrize("short_by", [1, 3, 400, 5000])
+def test_a_text_that_the_server_cuts_off_is_read_whole(database_only: Given, short_by: int) -> None:
+    """Wherever the cut falls, in the last value of all or long before."""
+    real = database_only("0.98.0-mariadb")
+    with reading(real.database) as connection:
+        uris = {dashed(i): uri for i, uri in connection.execute("SELECT id, uri FROM artifact_version")}
+    with opened(real) as catalog:
+        with catalog._database.reading() as session:
+            whole = sum(map(len, uris.values())) + len(uris) - 1
+            session.exec_driver_sql(f"SET SESSION group_concat_max_len = {whole - short_by}")
+        assert dict(picked for page in catalog.places(everything) for picked in page.picked) == uris
 
 
 def test_what_is_added_while_pages_are_read_is_read_too(database_only: Given, monkeypatch: pytest.MonkeyPatch) -> None:

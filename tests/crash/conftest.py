@@ -14,7 +14,8 @@ import pytest
 from marksweep.catalog.zenml import catalog as catalog_module
 from marksweep.catalog.zenml import mysql, sqlite
 from marksweep.catalog.zenml.schema import Schema
-from tests.crash.world import InMariaDb, World, make_world
+from tests.crash.carried import InMariaDb
+from tests.crash.world import World, make_world
 from tests.support.mariadb import MariaDbServer
 
 _MEMORY = Path("/dev/shm")

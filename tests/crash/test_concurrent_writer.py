@@ -14,10 +14,11 @@ import pytest
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
 from marksweep.sweep.journal_reader import journal_path
+from tests.crash.carried import local_stores
 from tests.crash.conftest import MakeWorld
 from tests.crash.invariants import Expected, Observed, check, check_journal, observe
 from tests.crash.process import SweepCommand
-from tests.crash.world import local_stores, mark, plan_path
+from tests.crash.world import mark, plan_path
 from tests.crash.writer import Writer, without_links, writing
 from tests.support.catalogs import RealCatalog
 from tests.support.mariadb_catalogs import MariaDbCatalog

@@ -12,10 +12,11 @@ import pytest
 from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
 from marksweep.sweep.books import Books
+from tests.crash.carried import InMariaDb
 from tests.crash.conftest import MakeWorld
 from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.invariants import InvariantBroken, check, check_journal, never_half
-from tests.crash.world import InMariaDb, World
+from tests.crash.world import World
 from tests.support.zenml_database import digest
 
 pytestmark = pytest.mark.usefixtures("quick_catalog")

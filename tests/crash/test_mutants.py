@@ -25,9 +25,10 @@ from marksweep.catalog.zenml.mysql import MysqlDatabase
 from marksweep.model.outcome import Mode
 from marksweep.sweep import engine
 from marksweep.sweep.journal import Journal
+from tests.crash.carried import InMariaDb
 from tests.crash.conftest import MakeWorld
 from tests.crash.harm import harm_of_a_sweep, harm_of_cuts
-from tests.crash.world import InMariaDb, World
+from tests.crash.world import World
 from tests.support.databases import OPERATIONAL
 from tests.support.zenml_database import editing
 

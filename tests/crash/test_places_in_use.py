@@ -15,6 +15,7 @@ from marksweep.errors import ExitStatus, StoreRefused
 from marksweep.model.entry import Entry
 from marksweep.model.outcome import Mode
 from tests.crash import world as worlds
+from tests.crash.carried import carried, local_stores
 from tests.crash.conftest import MakeWorld
 from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.world import World
@@ -127,13 +128,13 @@ def test_a_unit_loses_no_key_with_its_first_row(engine: MariaDbServer | None, tm
     folder.mkdir()
     catalog = worlds.small(folder / "zenml", 32, worlds.SEED)
     if engine:
-        catalog = worlds.carried(catalog, engine)
+        catalog = carried(catalog, engine)
     with editing(catalog.database) as db:
         shown = {r[0] for r in db.execute("SELECT artifact_version_id FROM artifact_visualization")}
         first, other = sorted([v for v in catalog.versions if v in catalog.orphans and v not in shown][:2])
         shutil.rmtree(catalog.uris[other])
         db.execute("UPDATE artifact_version SET uri = ? WHERE id = ?", (catalog.uris[first], other))
-    trust, entries = worlds.mark(folder, catalog.url, Mode.ONLY_ARTIFACT, worlds.local_stores(catalog.root))
+    trust, entries = worlds.mark(folder, catalog.url, Mode.ONLY_ARTIFACT, local_stores(catalog.root))
     expected = worlds.Expected(entries, Mode.ONLY_ARTIFACT)
     world = World(folder, catalog, Mode.ONLY_ARTIFACT, trust, expected, worlds.observe(catalog.root, catalog.database))
     cut(world, point)

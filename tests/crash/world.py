@@ -39,13 +39,13 @@ from marksweep.sweep.observer import Silent as QuietSweep
 from marksweep.sweep.options import Options
 from marksweep.sweep.places import open_stores
 from tests.bench.generate import Generated, small
+from tests.crash.carried import InMariaDb, carried, local_stores
 from tests.crash.invariants import Expected, Observed, observe
 from tests.crash.process import SweepCommand
 from tests.support import databases
 from tests.support.catalogs import dashed
-from tests.support.databases import Connection, MariaDbDatabase
+from tests.support.databases import Connection
 from tests.support.mariadb import MariaDbServer
-from tests.support.mariadb_load import load_sqlite
 from tests.support.zenml_database import Where, database_of, reading
 
 POLICY = Policy(grace=False, min_age=timedelta(0), max_share=100)
@@ -166,33 +166,6 @@ def _run(
 
 def plan_path(folder: Path) -> Path:
     return folder / "plan.json"
-
-
-def local_stores(root: Path) -> Path:
-    """Where a catalog's local stores lie, if its database is no file beside which they are."""
-    return root / "cfg" / "local_stores"
-
-
-@dataclass(frozen=True)
-class InMariaDb(Generated):
-    """A generated catalog with its rows in MariaDB."""
-
-    db: MariaDbDatabase
-
-    @property
-    def database(self) -> MariaDbDatabase:  # type: ignore[override]
-        return self.db
-
-    @property
-    def url(self) -> str:
-        return self.db.url
-
-
-def carried(made: Generated, server: MariaDbServer) -> InMariaDb:
-    """Carry the rows over to a database of *server*; the SQLite file goes."""
-    database = load_sqlite(server, made.database)
-    shutil.rmtree(made.database.parent)
-    return InMariaDb(made.root, made.versions, made.orphans, made.steps, made.uris, database)
 
 
 def make_world(

@@ -155,8 +155,8 @@ def test_grace_keeps_what_is_young(cli: Cli, newest: RealCatalog, tmp_path: Path
 @pytest.mark.parametrize(
     ("url", "status"),
     [
-        (f"mysql://user:{SECRET}@host/db", 2),
-        (f"mysql+pymysql://user:{SECRET}@host:3306/db?ssl_ca=x", 2),
+        (f"mysql://user:{SECRET}@127.0.0.1:9/db", 25),
+        (f"mysql+pymysql://user:{SECRET}@127.0.0.1:9/db?ssl_ca=x", 2),
         (f"postgresql://user:{SECRET}@host/db", 2),
         (f"user:{SECRET}@host/db", 2),
         (f"{SECRET}", 2),
@@ -183,7 +183,9 @@ def test_passwords_are_never_printed(cli: Cli, plan: Path, tmp_path: Path, url: 
 
 def test_passwords_in_variables_of_their_own_are_never_printed(cli: Cli, tmp_path: Path) -> None:
     """ZENML_STORE_PASSWORD, a server's URL with an API key, a broken configuration file."""
-    user = cli.with_environ(ZENML_STORE_URL="mysql://host/db", ZENML_STORE_USERNAME="u", ZENML_STORE_PASSWORD=SECRET)
+    user = cli.with_environ(
+        ZENML_STORE_URL="mysql://127.0.0.1:9/db", ZENML_STORE_USERNAME="u", ZENML_STORE_PASSWORD=SECRET
+    )
     _silent(user("mark"))
     _silent(cli.with_environ(ZENML_STORE_URL=f"https://u:{SECRET}@host", ZENML_STORE_API_KEY=SECRET)("mark"))
     (tmp_path / "config.yaml").write_text(f"store: {{url: 'mysql://u:{SECRET}@h/d', password: [{SECRET}\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.generate import small
-from tests.crash.world import carried
+from tests.crash.carried import carried
 
 Generate = Callable[[int, bool], None]
 

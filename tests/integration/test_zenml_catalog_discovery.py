@@ -12,6 +12,7 @@ from marksweep.catalog.zenml.discover import Place, _store_block, discover
 from marksweep.errors import CatalogNotUnderstood, MarksweepError, UsageError
 from marksweep.model.version import ArtifactStore
 from tests.support.catalogs import RealCatalog
+from tests.support.zenml_database import opened
 
 CANARY = "canary-s3cret"
 DEFAULT = "default_zen_store/zenml.db"
@@ -111,12 +112,6 @@ MYSQL = f"mysql://user:{CANARY}@db.example:3306/zenml?ssl_ca=/x"
         ("store:\n  url: https://zen\n", {}, CatalogNotUnderstood, "logged in to a server"),
         (None, {"ZENML_STORE_TYPE": "rest"}, CatalogNotUnderstood, "logged in to a server"),
         (None, {"ZENML_STORE_URL": f"https://u:{CANARY}@zen"}, CatalogNotUnderstood, "logged in to a server"),
-        (
-            f"store:\n  type: sql\n  url: mysql://db\n  username: u\n  password: {CANARY}\n  database: z\n",
-            {}, UsageError, "MySQL and MariaDB come with the next one",
-        ),
-        (None, {"ZENML_STORE_URL": MYSQL}, UsageError, "MySQL and MariaDB"),
-        (None, {"ZENML_STORE_URL": MYSQL.replace("mysql", "mysql+pymysql")}, UsageError, "MySQL and MariaDB"),
         (None, {"ZENML_STORE_URL": f"postgresql://u:{CANARY}@h/d"}, UsageError, "postgresql"),
         (None, {"ZENML_STORE_URL": f"u:{CANARY}@h/d"}, UsageError, "no scheme"),
         (f"store:\n  password: {CANARY}\n bad: [indent", {}, CatalogNotUnderstood, "config.yaml cannot be read"),
@@ -156,9 +151,11 @@ def test_the_real_configurations_are_understood(real_catalog: RealCatalog) -> No
     place = discover({"ZENML_CONFIG_PATH": str(real_catalog.config)})
     catalog = ZenmlCatalog(place, writes=False)
     stores: Mapping[str, ArtifactStore] = catalog.stores()
-    assert catalog.path == real_catalog.database
-    assert catalog.identity().release == real_catalog.release
+    identity = catalog.identity()
     catalog.close()
+    with opened(real_catalog) as given:
+        assert identity == given.identity()
+    assert identity.release == real_catalog.release
     used = {v["artifact_store_id"]: v["uri"] for v in real_catalog.truth if v["artifact_store_id"] in stores}
     assert used
     for id_, uri in used.items():

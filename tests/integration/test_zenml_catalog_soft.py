@@ -13,6 +13,8 @@ import pytest
 from marksweep.catalog.port import ClaimAnswer, ClaimRequest, ClaimRules
 from marksweep.catalog.zenml import soft
 from marksweep.catalog.zenml.catalog import ZenmlCatalog
+from marksweep.catalog.zenml.mysql import MysqlDatabase
+from marksweep.catalog.zenml.sqlite import SqliteDatabase
 from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import SNAPSHOT_SETTLES
@@ -397,8 +399,9 @@ def _now(world: Named) -> str:
 @pytest.fixture
 def quick_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts are looked at before every claim, however long it takes: on a slow machine they are not."""
-    for limit in ("_LONG", "_HELD"):
-        monkeypatch.setattr(soft, limit, 60.0)
+    monkeypatch.setattr(soft, "_LONG", 60.0)
+    for database in (SqliteDatabase, MysqlDatabase):
+        monkeypatch.setattr(database, "look_within", 60.0)
 
 
 def _rewrite(world: Named, text: str) -> None:

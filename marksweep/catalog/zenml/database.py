@@ -46,6 +46,11 @@ class Database(Protocol):
     def finder(self) -> Finder: ...
 
     @property
+    def look_within(self) -> float:
+        """Seconds. What took longer right before a transaction is not done once more in it, while others wait for it."""
+        ...
+
+    @property
     def batch(self) -> int:
         """How many versions to claim at a time: follows how long the last claims held other writers up."""
         ...

@@ -49,6 +49,7 @@ class MysqlDatabase:
     """
 
     finder = Finder.PROBE
+    look_within = 0.02
 
     def __init__(self, address: Address, *, writes: bool, lagging: bool = False) -> None:
         self._address, self._writes, self._lagging = address, writes, lagging

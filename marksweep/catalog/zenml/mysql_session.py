@@ -25,6 +25,7 @@ SETTINGS = (
     f"SET SESSION wait_timeout = {IDLE}",
     "SET SESSION innodb_lock_wait_timeout = 20",
     "SET SESSION net_write_timeout = 600",
+    "SET SESSION group_concat_max_len = 16777216",  # where texts are packed; what is cut off is noticed, and read again
     "SET SESSION time_zone = '+00:00'",  # information_schema tells when tables were made, which is part of the instance
 )
 

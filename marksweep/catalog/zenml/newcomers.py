@@ -24,8 +24,6 @@ from marksweep.model.verdict import TOMBSTONE
 SHARE, LONG = 20, 0.25
 """Looking may take one part in ``SHARE`` of the time, once it takes longer than ``LONG`` seconds: no column has an index
 for it. Rows that SQLite appended are looked at each time, as it numbers its rows."""
-HELD = 0.02
-"""What took longer (in seconds) before a transaction is not done once more in it, while others wait for its locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Newcomers:
         """Read what came or changed. *held*: locks are held, and this was called right before they were taken."""
         if since != self._since:
             self._since, self._next, self._took, self._places = since, 0.0, 0.0, {}
-        whole = time.monotonic() >= self._next and not (held and self._took > HELD)
+        whole = time.monotonic() >= self._next and not (held and self._took > self._database.look_within)
         began = time.monotonic()
         before = len(self._places)
         for table, query in self._queries():

@@ -26,8 +26,6 @@ _PART = 350_000
 """Versions whose references are in memory at a time, on a server without indexes: some 40 MB."""
 _FETCHED = 500
 """Versions that are fetched by their ids at a time: databases limit the number of parameters."""
-_READ = 20_000
-"""Ids that are read from an index at a time."""
 
 
 def kinds_of(bits: int) -> frozenset[ReferenceKind]:
@@ -127,7 +125,9 @@ def _left(
                 linked.update(ids)
             else:
                 others.update({id_: others.get(id_, 0) | bit for id_ in ids})
-    for ids, rowids in _between(database, schema.table("artifact_version"), low, high):
+    version = schema.table("artifact_version")
+    numbered = sa.select(version.c.id, packed.rowid(version))
+    for ids, rowids in packed.by_id(database, version, numbered, low, high):
         left = ((id_, rowid) for id_, rowid in zip(ids, rowids, strict=True) if id_ not in linked)
         yield from [int(rowid) << _WIDTH | others.get(id_, 0) for id_, rowid in left]
 
@@ -149,22 +149,6 @@ def _linked(database: Database, links: _Links, low: str, high: str | None) -> It
     ids = sa.select(column).select_from(source).where(*_within(column, low, high))
     for (found,) in packed.pages(database, table, ids):
         yield found
-
-
-def _between(database: Database, version: sa.Table, low: str, high: str | None) -> Iterator[list[list[str]]]:
-    """The ids of all versions from *low* up to *high*, and their row numbers, in pages."""
-    query = (
-        sa.select(version.c.id, packed.rowid(version).label("row"))
-        .where(*_within(version.c.id, low, high))
-        .order_by(version.c.id)
-    )
-    after: list[sa.ColumnElement[bool]] = []
-    while True:
-        ids, rowids = read(database, functools.partial(packed.columns, query.where(*after).limit(_READ)))
-        if not ids:
-            return
-        yield [ids, rowids]
-        after = [version.c.id > max(ids)]
 
 
 def _fetch(query: sa.Select[Any], connection: sa.Connection) -> Sequence[Row]:

@@ -32,8 +32,6 @@ _HAS_NAMES = re.compile(rf'\\?"(?:{"|".join(_BY_NAME)})\\?"\s*:\s*\{{\s*\\?"')
 _SHARE = 20
 """Looking for new mentions may take one part in so many of the time, once it takes long (:data:`_LONG` seconds)."""
 _LONG = 0.25
-_HELD = 0.02
-"""What took longer (in seconds) before a transaction is not done once more in it, while others wait for its locks."""
 
 _SCRATCH = """
 CREATE TABLE mention (
@@ -75,7 +73,8 @@ class Mentions:
         this was called right before it.
         """
         began = time.monotonic()
-        whole = began >= self._next and not (held and self._took > _HELD)
+        first = self._scanned_at is None
+        whole = began >= self._next and not (held and self._took > self._database.look_within)
         for table, columns in known.CONFIGURATIONS.items():
             source = self.schema.get(table)
             present = [source.c[c] for c in columns if c in source.c] if source is not None else []
@@ -84,7 +83,7 @@ class Mentions:
         self._resolve_names(connection)
         if whole:
             self._scanned_at = now
-            self._took = time.monotonic() - began
+            self._took = 0.0 if first else time.monotonic() - began  # later looks read far less
             self._next = time.monotonic() + (_SHARE * self._took if self._took > _LONG else 0)
 
     def _scan(self, connection: sa.Connection, source: sa.Table, texts: list[sa.Column[str]], *, whole: bool) -> None:

@@ -105,6 +105,7 @@ class SqliteDatabase:
 
     dialect = "sqlite"
     finder = Finder.TABLE
+    look_within = 0.25
 
     def __init__(self, url: str, *, writes: bool) -> None:
         self.path = path_of(url)

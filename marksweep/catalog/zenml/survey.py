@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from marksweep.catalog.port import Places, Sift
 from marksweep.catalog.zenml import known, packed
-from marksweep.catalog.zenml.database import Database, Finder, read
+from marksweep.catalog.zenml.database import Database, read
 from marksweep.catalog.zenml.referenced import BITS, bits_of, kinds_of, versions
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.catalog.zenml.soft import Mentions
@@ -110,17 +110,8 @@ def survey(
 def places(database: Database, schema: Schema, sift: Sift) -> Iterator[Places]:
     """The URI of every version, in pages; only what *sift* picks is worth a second look."""
     version = schema.table("artifact_version")
-    for ids, uris in _columns(database, version, sa.select(version.c.id, version.c.uri)):
+    for ids, uris in packed.pages(database, version, sa.select(version.c.id, version.c.uri)):
         yield Places(len(ids), [(known.dashed(ids[at]), uris[at]) for at in sift(uris)])
-
-
-def _columns(database: Database, table: sa.Table, query: sa.Select[Any]) -> Iterator[list[list[str]]]:
-    """The columns of *query*, which has one row for each of *table* at most, in pages and as texts."""
-    if database.finder is Finder.TABLE:
-        yield from packed.pages(database, table, query)
-        return
-    for rows in database.pages(table, query):
-        yield [[str(value) for value in column] for column in zip(*rows, strict=True)]
 
 
 def _soft(connection: sa.Connection, mentions: Mentions, now: datetime) -> dict[str, int]:
@@ -159,12 +150,12 @@ def claims(database: Database, schema: Schema, sift: Sift | None = None) -> Iter
     picked = sift if sift is not None else _everything
     visualization = schema.table(known.VISUALIZATION[0])
     query = sa.select(visualization.c.uri, visualization.c.artifact_version_id)
-    for uris, owners in _columns(database, visualization, query):
+    for uris, owners in packed.pages(database, visualization, query):
         owned = [(uris[at], known.dashed(owners[at])) for at in picked(uris)]
         yield [Claim(uri, f"a visualization of version {owner}", owner) for uri, owner in owned]
     logs = schema.get("logs")
     if logs is not None and "uri" in logs.c:
-        for (uris,) in _columns(database, logs, sa.select(logs.c.uri).where(logs.c.uri.is_not(None))):
+        for (uris,) in packed.pages(database, logs, sa.select(logs.c.uri).where(logs.c.uri.is_not(None))):
             yield [Claim(uris[at], "a log file") for at in picked(uris)]
     served = read(database, lambda connection: service_claims(connection, schema))
     yield [served[at] for at in picked([claim.uri for claim in served])]
