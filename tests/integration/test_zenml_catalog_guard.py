@@ -215,7 +215,7 @@ def test_a_database_in_a_folder_that_cannot_be_written_is_readable_but_not_sweep
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said before anything is claimed (tests may run as root, whom no mode stops)."""
-    monkeypatch.setattr("marksweep.catalog.zenml.sqlite.os.access", lambda *_: False)
+    monkeypatch.setattr("marksweep.catalog.zenml.sqlite_file.os.access", lambda *_: False)
     with opened(database):
         pass
     with pytest.raises(CatalogNotUnderstood, match="cannot be written to"), opened(database, writes=True):

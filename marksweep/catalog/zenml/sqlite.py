@@ -7,16 +7,12 @@ in the end, fail with "database is locked". So every read here is one statement,
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -25,12 +21,9 @@ from marksweep.catalog.zenml import known
 from marksweep.catalog.zenml.database import Finder, Row, by_times
 from marksweep.catalog.zenml.pace import Pace
 from marksweep.catalog.zenml.schema import Schema
+from marksweep.catalog.zenml.sqlite_file import BUSY_SECONDS, engine, path_of, writable
 from marksweep.errors import CatalogNotUnderstood, Incomplete
 from marksweep.flock import flocked
-
-BUSY_SECONDS = 60
-"""How long a claim waits for ZenML's writers: ZenML's own patience since 0.97."""
-
 
 CLAIM_SECONDS = 1.0
 """How long a claim should hold ZenML's writers up: each costs a scan of the link tables, which have no index for it."""
@@ -38,47 +31,6 @@ PAGE_SECONDS = 0.2
 """What a page should take; far below the half second that a writer may be kept waiting."""
 SMALLEST_PAGE, LARGEST_PAGE = 200, 4_000
 """Rows."""
-
-
-def path_of(url: str) -> Path:
-    """The file that a ``sqlite:///`` URL names; raise CatalogNotUnderstood unless a database is there already."""
-    name = re.sub(r"^sqlite(\+pysqlite)?:///", "", url).partition("?")[0]
-    if not name or name == ":memory:":
-        raise CatalogNotUnderstood(
-            f"the catalog URL {url!r} names no file", "give sqlite:////absolute/path/to/zenml.db"
-        )
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise CatalogNotUnderstood(
-            f"there is no database at {path}",
-            "check the path; `zenml status` shows where ZenML keeps its database (marksweep never creates one)",
-        )
-    if not path.is_file():
-        raise CatalogNotUnderstood(f"{path} is not a file", "give the path of ZenML's SQLite database, zenml.db")
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\0":
-        raise CatalogNotUnderstood(
-            f"{path} is not a SQLite database: it begins with {head[:8]!r}", "give the path of zenml.db"
-        )
-    return path.resolve()
-
-
-def engine(path: Path, *, writes: bool) -> sa.Engine:
-    """An engine that never creates the file, and opens it read-only unless it *writes*."""
-    address = f"file:{quote(str(path))}?mode={'rw' if writes else 'ro'}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA temp_store = FILE")
-        connection.execute("PRAGMA foreign_keys = OFF")
-        if writes:
-            connection.execute("PRAGMA synchronous = EXTRA")
-        return connection
-
-    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool, isolation_level="AUTOCOMMIT")
 
 
 def schema_cookie(connection: sa.Connection) -> int:
@@ -109,7 +61,7 @@ class SqliteDatabase:
 
     def __init__(self, url: str, *, writes: bool) -> None:
         self.path = path_of(url)
-        if writes and not _writable(self.path):
+        if writes and not writable(self.path):
             raise CatalogNotUnderstood(
                 f"the database {self.path} cannot be written to by this user",
                 "run the sweep as a user who may write to the file and its folder",
@@ -299,8 +251,3 @@ def _roll_back_quietly(connection: sa.Connection) -> None:
     """After a failed statement the transaction may or may not be open (a full disk ends it); none may stay open."""
     if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         connection.exec_driver_sql("ROLLBACK")
-
-
-def _writable(path: Path) -> bool:
-    """Whether this user may write to the database and beside it (SQLite's journal goes there)."""
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
