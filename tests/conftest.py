@@ -112,3 +112,15 @@ def mariadb_catalog(mariadb: MariaDbServer, tmp_path: Path) -> Iterator[Callable
     yield make
     for catalog in made:
         mariadb.drop_database(catalog.database.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker runs together (``--dist loadgroup``): the tests of a file, those on MariaDB apart from the others.
+
+    In the order in which they are collected (``--no-loadscope-reorder``): the long ones come first.
+    """
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        on_mariadb = any("mariadb" in str(value) for value in parameters)
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(f"{file}{' on MariaDB' if on_mariadb else ''}"))
