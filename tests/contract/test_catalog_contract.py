@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from marksweep.catalog.port import Catalog, ClaimAnswer, Claimed, ClaimRequest, ClaimRules, InDoubt
-from marksweep.catalog.zenml import sqlite as zenml_sqlite
+from marksweep.catalog.zenml import sqlite_file
 from marksweep.catalog.zenml.catalog import ZenmlCatalog
 from marksweep.catalog.zenml.claim import Claimer
 from marksweep.errors import CatalogNotUnderstood, Incomplete
@@ -605,7 +605,7 @@ def test_presence_does_not_guess_past_an_open_writer(
     real: RealCatalog, orphans: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction that is still open may yet decide; when it does not end in time, nobody knows. The whole file is locked."""
-    monkeypatch.setattr(zenml_sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
     with opened(real, writes=True) as catalog, closing(sqlite3.connect(real.database)) as other:
         other.execute("BEGIN IMMEDIATE")
         for ask in (
@@ -623,7 +623,7 @@ def test_a_lost_answer_to_a_commit_is_a_doubt_and_not_a_guess(
     real: RealCatalog, orphans: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that does not let go makes the commit fail, as on SQLite it can: InDoubt, then ``presence`` tells."""
-    monkeypatch.setattr(zenml_sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
     with opened(real, writes=True) as catalog, closing(sqlite3.connect(real.database)) as reader:
         asked = requests(catalog, orphans[:2])
         cursor = reader.execute("SELECT * FROM artifact_version")

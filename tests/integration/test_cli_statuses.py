@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from marksweep.catalog.zenml import sqlite
+from marksweep.catalog.zenml import sqlite_file
 from marksweep.sweep import lock
 from tests.integration.conftest import NEWEST, on_sqlite
 from tests.support.catalogs import RealCatalog, expected_orphans
@@ -133,7 +133,7 @@ def test_3_a_database_that_stays_locked(
     cli: Cli, newest: RealCatalog, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another writer that does not let go makes the sweep incomplete; running it again finishes it."""
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.2)
     writer = sqlite3.connect(newest.database, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     ended = cli("sweep", plan, "--yes", "--catalog", newest.url)
