@@ -43,7 +43,7 @@ def lose_one(world: World, at: int, *, carried_out: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         line = Line(patch, at, carried_out=carried_out)
         with pytest.raises(Incomplete) as stopped:
-            world.sweep()
+            world.sweep(batch=3)
         assert line.lost
     assert stopped.value.status == ExitStatus.INCOMPLETE
     never_half(world.before, world.observe(), world.expected)
@@ -58,12 +58,12 @@ def test_every_commit_may_lose_its_answer(
     world = new_world(fast_folder / "world", mode)
     with pytest.MonkeyPatch.context() as patch:
         line = Line(patch, None, carried_out=False)
-        world.sweep()
-    assert line.commits >= 3
+        world.sweep(batch=3)
+    assert line.commits >= 5
     for at in range(line.commits):
         world.restore()
         lose_one(world, at, carried_out=carried_out)
-        found = world.sweep()
+        found = world.sweep(batch=3)
         after = world.observe()
         check(world.before, after, world.expected)
         check_journal(world.journal_path, world.before, after, world.expected, found)
