@@ -66,6 +66,8 @@ def _undo(undo: Undo, flavor: str) -> Text:
             return words(f"! The {flavor} store has no undo: deleted bytes cannot be brought back.", BAD)
         case Undo.VERSIONED:
             return words(f"  The {flavor} store keeps versions: deleted bytes can be brought back from them.")
+        case Undo.SOFT_DELETE:
+            return words(f"  The {flavor} store keeps deleted bytes for a while: they can be brought back until then.")
         case Undo.UNKNOWN:
             return words(f"! Whether the {flavor} store has an undo is unknown: take it that it has none.", CAUTION)
         case _:

@@ -120,7 +120,7 @@ def _facts(plan: PlanSummary) -> Iterator[tuple[str, str | Text]]:
     yield "expires", Text(_expiry(plan), style=BAD if plan.expired else "")
     yield "catalog", catalog_words(plan.catalog)
     for store in plan.stores:
-        style = {Undo.VERSIONED: GOOD, Undo.NONE: BAD, Undo.UNKNOWN: CAUTION}[store.undo]
+        style = {Undo.VERSIONED: GOOD, Undo.SOFT_DELETE: GOOD, Undo.NONE: BAD, Undo.UNKNOWN: CAUTION}[store.undo]
         yield "store", joined(f"{store.root} ({store.flavor}): ", Text(undo_words(store.undo), style=style))
     yield "filters", "; ".join(filters(plan.policy)) or "none"
     yield "approved", f"by {listed(plan.approvals)}" if plan.approvals else "by nobody yet"

@@ -60,6 +60,8 @@ def undo_words(undo: Undo) -> str:
     match undo:
         case Undo.VERSIONED:
             return "versioned: can be undone"
+        case Undo.SOFT_DELETE:
+            return "deleted bytes are kept for a while: can be undone until then"
         case Undo.NONE:
             return "cannot be undone"
         case Undo.UNKNOWN:

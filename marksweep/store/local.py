@@ -69,7 +69,9 @@ class LocalStore:
         """Every file and link at or below *location*; raises StoreRefused for what may not or cannot be read."""
         return await to_thread.run_sync(self._list, location, limiter=self._threads)
 
-    def listing(self, locations: Sequence[Location]) -> AsyncIterator[tuple[Location, Listed]]:
+    def listing(
+        self, locations: Sequence[Location], *, emptied: bool = False
+    ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order, several threads at a time."""
         return windows(locations, self._list_many, batch=PER_HOP, window=2 * THREADS * PER_HOP)
 

@@ -31,13 +31,16 @@ class Store(Protocol):
         ...
 
     def listing(
-        self, locations: Sequence[Location]
+        self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Sequence[StoredObject] | Exception]]:
-        """The same for many, concurrently, in the given order; a location whose listing failed carries its error."""
+        """The same for many, concurrently, in the given order; a location whose listing failed carries its error.
+
+        Locations that lie close together share requests. *emptied*: there is most likely nothing at them any more.
+        """
         ...
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
-        """Delete exactly *objects*; one outcome for each, in any order. Raises nothing for a key that failed.
+        """Delete exactly *objects*; one outcome for each (key, version), in any order. Raises nothing for one that failed.
 
         Objects of many versions may share a call: the adapter packs them into requests as its server likes them.
         """

@@ -91,7 +91,9 @@ class S3Store:
         except EXPECTED as error:
             raise refusal(location.key, error, self._scrub) from None
 
-    def listing(self, locations: Sequence[Location]) -> AsyncIterator[tuple[Location, Listed]]:
+    def listing(
+        self, locations: Sequence[Location], *, emptied: bool = False
+    ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order, ``concurrency`` requests at a time."""
         return windows(locations, self._list_each, batch=1, window=4 * self._concurrency)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from marksweep.catalog.port import Catalog
 from marksweep.errors import StoreRefused
 from marksweep.model.outcome import Deleted, Failed, Kept, KeptBecause, Mode, Outcome
-from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, KeyOutcome, StoredObject
+from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
 from marksweep.model.uri import locate
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.store.port import Store
@@ -160,7 +160,7 @@ def _outcome(unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[St
                 pass
             case KeyChanged():
                 spared.add(found.key)
-            case KeyFailed(_, code, message):
+            case KeyDenied(_, code, message) | KeyFailed(_, code, message):
                 failure = failure or (code, message)
             case None:
                 failure = failure or ("no-answer", "the store did not answer for one of its keys")
