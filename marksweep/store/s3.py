@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import s3fs
@@ -16,16 +15,22 @@ from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyFailed, KeyOutcome, StoredObject, Undo
 from marksweep.model.uri import Location, UriRefused, claims, locate
 from marksweep.model.version import ArtifactStore
+from marksweep.store.leapfrog import Leapfrog
 from marksweep.store.port import Store
-from marksweep.store.s3_delete import Pace, delete_keys
+from marksweep.store.retry import Retry
+from marksweep.store.s3_client import S3Client, prepare
+from marksweep.store.s3_delete import Packer
 from marksweep.store.s3_errors import DENIED, EXPECTED, UNOPENED, code_of, explain, refusal
+from marksweep.store.s3_listing import S3Pages
 from marksweep.store.s3_options import Scrub, filesystem_arguments, scrubber
-from marksweep.store.windows import Listed, windows
+from marksweep.store.tuning import Meter, Tuning
+from marksweep.store.windows import Listed
 
-CONCURRENCY = 32
-"""Requests of one store that are under way at once."""
+MOST_PER_REQUEST = 1_000
+"""Keys that S3 takes in one DeleteObjects."""
 
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NO_CONDITIONS = frozenset({"MalformedXML", "NotImplemented", "InvalidArgument", "InvalidRequest", "501"})
 
 
 @asynccontextmanager
@@ -33,16 +38,17 @@ async def open_store(
     store: ArtifactStore,
     overrides: Mapping[str, object] | None = None,
     *,
-    concurrency: int = CONCURRENCY,
-    pace: Pace | None = None,
+    tuning: Tuning | None = None,
+    meter: Meter | None = None,
+    retry: Retry | None = None,
 ) -> AsyncIterator[Store]:
     """Open the bucket that *store* names, in the running event loop; no request is sent yet.
 
     *overrides* (from ``--store-options``) win over the options in the catalog; see
     :data:`marksweep.store.s3_options.KNOWN`. Raises StoreRefused when no client can be made.
     """
-    root = _root(store)
-    arguments = filesystem_arguments(store.options, overrides or {}, concurrency)
+    root, tuning = _root(store), tuning or Tuning()
+    arguments = filesystem_arguments(store.options, overrides or {}, tuning.concurrency)
     scrub = scrubber(arguments)
     try:
         # Nothing cached: neither the instance (it belongs to one event loop) nor a listing (others write too).
@@ -50,9 +56,9 @@ async def open_store(
         client = await files.set_session()
     except UNOPENED as error:
         raise refusal(store.root, error, scrub) from None
-    _prepare(client)
+    prepare(client)
     try:
-        yield S3Store(client, root, scrub, concurrency, pace or Pace())
+        yield S3Store(S3Client(client, root.bucket, tuning, meter or Meter(), retry or Retry()), root, scrub, tuning)
     finally:
         with anyio.move_on_after(5, shield=True):  # a cancelled sweep closes its sockets, too
             await client.close()
@@ -61,18 +67,36 @@ async def open_store(
 class S3Store:
     """An open bucket. Keys are exact: nothing strips, expands, decodes or joins them."""
 
-    def __init__(self, client: Any, root: Location, scrub: Scrub, concurrency: int, pace: Pace) -> None:
+    def __init__(self, client: S3Client, root: Location, scrub: Scrub, tuning: Tuning) -> None:
         self._client = client
         self._root = root
         self._scrub = scrub
-        self._concurrency = concurrency
-        self._requests = anyio.CapacityLimiter(concurrency)
-        self._pace = pace
+        self._tuning = tuning
+        self._pages = S3Pages(client, root.bucket, scrub, all_versions=tuning.all_versions)
+        # S3 Express lists in no order that it tells (and has no start key): each place on its own.
+        self._leapfrog = Leapfrog(self._pages, ordered=not root.bucket.endswith("--x-s3"))
+        self._undo: Undo | None = None
+        self._conditional: bool | None = None
+        self._probing = anyio.Lock()
+        self._packer = Packer(
+            self._send_delete,
+            self._explain,
+            client.deletes,
+            client.retry,
+            min(tuning.page_size, MOST_PER_REQUEST),
+            self._part,
+            self._repeated,
+        )
 
     async def undo(self) -> Undo:
         """Whether the bucket keeps versions. Raises StoreRefused when it cannot be reached."""
+        if self._undo is None:
+            self._undo = await self._find_undo()
+        return Undo.NONE if self._tuning.all_versions and self._undo is Undo.VERSIONED else self._undo
+
+    async def _find_undo(self) -> Undo:
         try:
-            answer = await self._call("get_bucket_versioning")
+            answer = await self._client.read("other", "get_bucket_versioning")
         except EXPECTED as error:
             if code_of(error) in DENIED | {"NotImplemented", "MethodNotAllowed", "501"}:
                 return Undo.UNKNOWN
@@ -81,32 +105,34 @@ class S3Store:
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
         """Every object at or under *location*."""
-        outside = self._outside(location)
-        if outside is not None:
-            raise StoreRefused(
-                f"{location.key} is not listed: {outside}", f"Only what lies below {self._root.key} is listed."
-            )
-        try:
-            return await self._list(location.path)
-        except EXPECTED as error:
-            raise refusal(location.key, error, self._scrub) from None
+        refused = self._not_listed(location)
+        if refused is not None:
+            raise refused
+        return await self._pages.alone(location.path)
 
-    def listing(
+    async def listing(
         self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Listed]]:
-        """The same for many, in order, ``concurrency`` requests at a time."""
-        return windows(locations, self._list_each, batch=1, window=4 * self._concurrency)
+        """The same for many, in order: neighbours share requests (:mod:`marksweep.store.leapfrog`)."""
+        allowed = [location for location in locations if self._not_listed(location) is None]
+        found = self._leapfrog.listing(allowed, emptied=emptied)
+        for location in locations:
+            refused = self._not_listed(location)
+            yield (location, refused) if refused is not None else await anext(found)
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
-        """Delete exactly these keys, packed; S3 says "deleted" of a key that was not there, too."""
+        """Delete exactly these keys, packed; without conditions S3 says "deleted" of a key that was not there, too."""
         refused: list[KeyOutcome] = []
-        keys: list[str] = []
-        for key in dict.fromkeys(found.key for found in objects):
-            if self._is_ours(key):
-                keys.append(key)
+        going: list[StoredObject] = []
+        for found in {(o.key, o.version): o for o in objects}.values():
+            if self._is_ours(found.key):
+                going.append(found)
             else:
-                refused.append(KeyFailed(key, "InvalidKey", "it is empty, outside the root, or cannot be sent in XML"))
-        return refused + await delete_keys(keys, self._send_delete, self._explain, self._pace)
+                reason = "it is empty, outside the root, or cannot be sent in XML"
+                refused.append(KeyFailed(found.key, "InvalidKey", reason, found.version))
+        if going:
+            await self._probe()
+        return refused + await self._packer.delete(going)
 
     async def tidy(self, location: Location) -> None:
         """A bucket has no folders; what looks like one is an object, and was listed as such."""
@@ -134,45 +160,55 @@ class S3Store:
         prefix = f"{self._root.path}/" if self._root.segments else ""
         return key.startswith(prefix) and key != prefix and _unspeakable(key) is None
 
-    async def _call(self, operation: str, **arguments: object) -> Mapping[str, Any]:
-        async with self._requests:
-            answer: Mapping[str, Any] = await getattr(self._client, operation)(Bucket=self._root.bucket, **arguments)
-        return answer
+    def _not_listed(self, location: Location) -> StoreRefused | None:
+        outside = self._outside(location)
+        if outside is None:
+            return None
+        return StoreRefused(
+            f"{location.key} is not listed: {outside}", f"Only what lies below {self._root.key} is listed."
+        )
 
-    async def _list_each(self, locations: Sequence[Location]) -> Sequence[Listed]:
-        results: list[Listed] = []
-        for location in locations:
-            try:
-                results.append(await self.list(location))
-            except StoreRefused as refused:
-                results.append(refused)
-        return results
+    async def _probe(self) -> None:
+        """Find out once whether this server honours an etag in a delete, with a key that does not exist."""
+        async with self._probing:
+            if self._conditional is None:
+                self._conditional = await self._honours_etags()
 
-    async def _list(self, path: str) -> Sequence[StoredObject]:
-        # One request in the usual case: the prefix without its slash brings the object `path` and everything below
-        # `path/`, besides siblings like `path-2`, which are dropped here. When that is more than one page, siblings may
-        # be what fills it: then `path/` is listed on its own, which is complete in whatever order a server lists. (The
-        # object `path` itself is the first of its prefix, so the first page has it.)
-        inside = f"{path}/"
-        first = await self._call("list_objects_v2", Prefix=path)
-        if not first.get("IsTruncated"):
-            return [found for found in _objects(first) if found.key == path or found.key.startswith(inside)]
-        listed = [found for found in _objects(first) if found.key == path]
-        token: dict[str, str] = {}
-        met: set[str] = set()
-        while True:
-            page = await self._call("list_objects_v2", Prefix=inside, **token)
-            listed += [found for found in _objects(page) if found.key.startswith(inside)]
-            if not page.get("IsTruncated"):
-                return listed
-            following = page.get("NextContinuationToken")
-            if not following or following in met:
-                raise OSError("the server says that there is more, but not where: its listing cannot be completed")
-            met.add(following)
-            token = {"ContinuationToken": following}
+    async def _honours_etags(self) -> bool:
+        try:
+            if self._tuning.all_versions or await self.undo() is Undo.VERSIONED:
+                return False  # a version is immutable; and a plain delete of a missing key would leave a delete marker
+        except StoreRefused:  # the deletes themselves will say what is wrong
+            return False
+        folder = "/".join([*self._root.segments, ""])
+        absent = StoredObject(f"{folder}.marksweep-probe-{uuid4().hex}", 0, "0" * 32)
+        try:
+            answer = await self._client.send("other", "delete_objects", Delete=_request([absent], conditional=True))
+        except EXPECTED as error:
+            if code_of(error) in _NO_CONDITIONS:
+                self._client.meter.remark(f"s3://{self._root.bucket} takes no conditions in a delete: {_UNCONDITIONAL}")
+            return False
+        codes = {str(member.get("Code")) for member in answer.get("Errors") or ()}
+        if codes & DENIED:
+            self._client.meter.remark(
+                f"s3://{self._root.bucket} refuses conditions in a delete to these credentials (it wants"
+                f" s3:GetObject): {_UNCONDITIONAL}"
+            )
+            return False
+        if not codes:
+            self._client.meter.remark(f"s3://{self._root.bucket} ignores conditions in a delete: {_UNCONDITIONAL}")
+        return bool(codes)
 
-    async def _send_delete(self, keys: Sequence[str]) -> Mapping[str, Any]:
-        return await self._call("delete_objects", Delete={"Objects": [{"Key": key} for key in keys], "Quiet": False})
+    async def _send_delete(self, objects: Sequence[StoredObject]) -> Mapping[str, Any]:
+        request = _request(objects, conditional=bool(self._conditional))
+        return await self._client.send("delete", "delete_objects", Delete=request)
+
+    def _part(self, key: str) -> str:
+        # S3 limits partitions, which are prefixes: here the folder of one step's outputs.
+        return "/".join(key.split("/")[: len(self._root.segments) + 1])
+
+    def _repeated(self) -> None:
+        self._client.meter.retries += 1
 
     def _explain(self, error: Exception) -> tuple[str, str]:
         return explain(error, self._scrub)
@@ -191,11 +227,19 @@ def _root(store: ArtifactStore) -> Location:
 _ROOT_REMEDY = "Register the store with a plain root such as s3://bucket/path."
 
 
-def _objects(page: Mapping[str, Any]) -> list[StoredObject]:
-    return [
-        StoredObject(found["Key"], int(found["Size"]), str(found.get("ETag", "")).strip('"'))
-        for found in page.get("Contents") or ()
-    ]
+_UNCONDITIONAL = "an object that somebody rewrites between its last listing and its delete is deleted"
+
+
+def _request(objects: Sequence[StoredObject], *, conditional: bool) -> dict[str, object]:
+    members = []
+    for found in objects:
+        member = {"Key": found.key}
+        if found.version:
+            member["VersionId"] = found.version
+        elif conditional and found.tag:
+            member["ETag"] = found.tag
+        members.append(member)
+    return {"Objects": members, "Quiet": False}
 
 
 def _unspeakable(key: str) -> str | None:
@@ -206,20 +250,3 @@ def _unspeakable(key: str) -> str | None:
     if "\ufffd" in key:  # what botocore puts in place of bytes that are not UTF-8: the real key is another one
         return "its key may not be valid UTF-8"
     return None
-
-
-def _prepare(client: Any) -> None:
-    # MinIO's front ends refuse DeleteObjects without Content-MD5, which botocore no longer sends.
-    client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
-    # Half of the time of a listing goes into parsing LastModified, which nobody reads. There is no public way to turn
-    # that off for one client; where botocore has moved this, listings are slower and nothing else.
-    parser = getattr(client, "_response_parser", None)
-    if hasattr(parser, "_timestamp_parser"):
-        setattr(parser, "_timestamp_parser", str)  # noqa: B010 - not an attribute that types know
-
-
-def _add_content_md5(request: Any, **_: object) -> None:
-    body = request.data
-    if isinstance(body, bytes):
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        request.headers["Content-MD5"] = base64.b64encode(digest).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,111 +9,131 @@ from typing import Any
 
 import anyio
 
-from marksweep.model.store import KeyDeleted, KeyFailed, KeyGone, KeyOutcome
+from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
+from marksweep.store.retry import Retry
+from marksweep.store.s3_client import PASSING, SLOW_DOWN, is_slow_down, may_pass, retry_after
+from marksweep.store.s3_errors import DENIED
+from marksweep.store.throttle import Throttle
 from marksweep.store.windows import gather
 
-Send = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-"""Sends one DeleteObjects request for the keys and returns its parsed answer; raises whatever the client raises."""
+Send = Callable[[Sequence[StoredObject]], Awaitable[Mapping[str, Any]]]
+"""Sends one DeleteObjects request for the objects and returns its parsed answer; raises whatever the client raises."""
 
 Explain = Callable[[Exception], tuple[str, str]]
 """The code and the message of a request that failed as a whole, without credentials."""
 
-PASSING = frozenset(
-    {
-        "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown",
-        "Throttling", "TooManyRequests", "429", "500", "503",
-    }
-)  # fmt: skip
-"""Error codes that a later attempt may not meet again."""
+Named = tuple[str, str]
+"""Key and version of an object."""
+
+_CHANGED = frozenset({"PreconditionFailed", "412"})
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How deletes are packed and repeated. Times in seconds.
+class Packer:
+    """How deletes are packed, paced and repeated. ``part`` names the prefix whose pace a key counts for."""
 
-    Pages of 250 keys, not of the 1,000 that S3 takes: a throttled page returns as a herd (Hadoop's S3A found so).
-    """
+    send: Send
+    explain: Explain
+    throttle: Throttle
+    retry: Retry
+    page_size: int
+    part: Callable[[str], str]
+    repeated: Callable[[], None] = lambda: None
 
-    page: int = 250
-    attempts: int = 5
-    first_pause: float = 0.25
-    longest_pause: float = 10.0
+    async def delete(self, objects: Sequence[StoredObject]) -> list[KeyOutcome]:
+        """Delete exactly *objects* (distinct, not empty), several pages at once; one outcome for each. Raises nothing."""
+        pages = pages_of(objects, self.page_size)
+        return [outcome for outcomes in await gather(pages, self._settle) for outcome in outcomes]
 
-    def pause(self, attempt: int) -> float:
-        """How long to wait before *attempt* (1 is the second): exponential, with full jitter above the half."""
-        longest = min(self.longest_pause, self.first_pause * 2.0 ** (attempt - 1))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads requests, it hides nothing
+    async def _settle(self, page: Sequence[StoredObject]) -> list[KeyOutcome]:
+        settled: dict[Named, KeyOutcome] = {}
+        waiting, tries, part = page, self.retry.begin(), self.part(page[0].key)
+        while True:
+            await self.throttle.take(part, len(waiting))
+            again, slow = await self._once(waiting, part, settled)
+            if not again or (pause := tries.pause(slowed=slow)) is None:
+                return list(settled.values())
+            waiting = again
+            self.repeated()
+            await anyio.sleep(pause)
 
-
-async def delete_keys(keys: Sequence[str], send: Send, explain: Explain, pace: Pace) -> list[KeyOutcome]:
-    """Delete exactly *keys* (distinct, not empty), several pages at once; one outcome for each. Raises nothing."""
-    pages = pages_of(keys, pace.page)
-
-    async def settle(page: Sequence[str]) -> list[KeyOutcome]:
-        return await _settle(page, send, explain, pace)
-
-    return [outcome for outcomes in await gather(pages, settle) for outcome in outcomes]
-
-
-async def _settle(page: Sequence[str], send: Send, explain: Explain, pace: Pace) -> list[KeyOutcome]:
-    settled: dict[str, KeyOutcome] = {}
-    waiting = page
-    for attempt in range(pace.attempts):
-        if attempt:
-            await anyio.sleep(pace.pause(attempt))
+    async def _once(
+        self, page: Sequence[StoredObject], part: str, settled: dict[Named, KeyOutcome]
+    ) -> tuple[list[StoredObject], bool]:
+        # Those to be asked for again, and whether the store asked to come slower.
         try:
-            answers = read_answer(waiting, await send(waiting))
+            answers = read_answer(page, await self.send(page))
         except Exception as error:  # whatever it was, these keys are not known to be deleted
-            code, message = explain(error)
-            answers = {key: KeyFailed(key, code, message) for key in waiting}
+            code, message = self.explain(error)
+            settled |= {(o.key, o.version): _failure(o, code, message) for o in page}
+            if slow := is_slow_down(error):
+                self.throttle.refused(part, code, retry_after(error))
+            return (list(page) if may_pass(error) else []), slow
         settled |= answers
-        waiting = [key for key in waiting if _may_pass(answers[key])]
-        if not waiting:
-            break
-    return list(settled.values())
+        again = [o for o in page if _may_pass(answers[o.key, o.version])]
+        codes = {a.code for o in again if isinstance(a := answers[o.key, o.version], KeyFailed)} & SLOW_DOWN
+        if codes:
+            self.throttle.refused(part, min(codes))
+        if len(again) < len(page):
+            self.throttle.went(part, len(page) - len(again))
+        return again, bool(codes)
 
 
 def _may_pass(outcome: KeyOutcome) -> bool:
     return isinstance(outcome, KeyFailed) and outcome.code in PASSING
 
 
-def read_answer(asked: Sequence[str], answer: Mapping[str, Any]) -> dict[str, KeyOutcome]:
-    """What a DeleteObjects answer says of each key in *asked*, a page of :func:`pages_of`.
+def read_answer(asked: Sequence[StoredObject], answer: Mapping[str, Any]) -> dict[Named, KeyOutcome]:
+    """What a DeleteObjects answer says of each object in *asked*, a page of :func:`pages_of`.
 
-    A key that it does not mention has failed; where it mentions one twice, the error counts.
+    One that it does not mention has failed; where it mentions one twice, the error counts.
     """
-    outcomes: dict[str, KeyOutcome] = {
-        key: KeyFailed(key, "NoAnswer", "the store's answer does not mention this key") for key in asked
+    outcomes: dict[Named, KeyOutcome] = {
+        (o.key, o.version): KeyFailed(o.key, "NoAnswer", "the store's answer does not mention this key", o.version)
+        for o in asked
     }
-    echoes = {_echo(key): key for key in asked} | {key: key for key in asked}
+    echoes = {(_echo(o.key), o.version): o for o in asked} | {(o.key, o.version): o for o in asked}
+
+    def meant(member: Mapping[str, Any]) -> StoredObject | None:
+        key, version = str(member.get("Key")), str(member.get("VersionId") or "")
+        # A plain delete is answered with the version that it made in some buckets; a null version with none in others.
+        return (
+            echoes.get((key, version)) or echoes.get((key, "")) or (echoes.get((key, "null")) if not version else None)
+        )
+
     for deleted in answer.get("Deleted") or ():
-        key = echoes.get(deleted.get("Key"))
-        if key is not None:
-            outcomes[key] = KeyDeleted(key)
+        if (found := meant(deleted)) is not None:
+            outcomes[found.key, found.version] = KeyDeleted(found.key, found.version)
     for failed in answer.get("Errors") or ():
-        key = echoes.get(failed.get("Key"))
-        if key is not None:
-            outcomes[key] = _failure(key, str(failed.get("Code") or "Unknown"), str(failed.get("Message") or ""))
+        if (found := meant(failed)) is not None:
+            code, message = str(failed.get("Code") or "Unknown"), str(failed.get("Message") or "")
+            outcomes[found.key, found.version] = _failure(found, code, message)
     return outcomes
 
 
-def _failure(key: str, code: str, message: str) -> KeyOutcome:
-    return KeyGone(key) if code == "NoSuchKey" else KeyFailed(key, code, message or "the store gave no reason")
+def _failure(found: StoredObject, code: str, message: str) -> KeyOutcome:
+    key, version, reason = found.key, found.version, message or "the store gave no reason"
+    if code in _GONE:
+        return KeyGone(key, version)
+    if code in _CHANGED:
+        return KeyChanged(key, version)
+    return KeyDenied(key, code, reason, version) if code in DENIED else KeyFailed(key, code, reason, version)
 
 
-def pages_of(keys: Sequence[str], size: int) -> list[Sequence[str]]:
-    """*keys* in pages of at most *size*, no two keys of a page spelled alike in an answer."""
-    rounds: list[list[str]] = []
-    met: Counter[str] = Counter()
-    for key in keys:
-        spelling = _echo(key)
+def pages_of(objects: Sequence[StoredObject], size: int) -> list[Sequence[StoredObject]]:
+    """*objects* in pages of at most *size*, no two of a page spelled alike in an answer."""
+    rounds: list[list[StoredObject]] = []
+    met: Counter[Named] = Counter()
+    for found in objects:
+        spelling = (_echo(found.key), found.version)
         if met[spelling] == len(rounds):
             rounds.append([])
-        rounds[met[spelling]].append(key)
+        rounds[met[spelling]].append(found)
         met[spelling] += 1
     return [some[at : at + size] for some in rounds for at in range(0, len(some), size)]
 
 
 def _echo(key: str) -> str:
     # XML turns a bare carriage return into a newline, and not every server escapes it in its answer (moto does not).
-    return key.replace("\r\n", "\n").replace("\r", "\n") if "\r" in key else key
+    return key.replace("\r\n", "\n").replace("\r", "\n")

@@ -56,9 +56,9 @@ def filesystem_arguments(
         client |= {_CLIENT[name]: value for name, value in layer.items() if name in _CLIENT and value is not None}
         config |= _mapping(layer, "config_kwargs")
         session |= {name: layer[name] for name in _SESSION if layer.get(name) is not None}
-    # botocore's own: 10 connections, 4 attempts and no slowing down when throttled. Too little for a sweep.
+    # botocore's own: 10 connections, and retries that nobody sees. Who throttles us, and for how long, is ours to know.
     config.setdefault("max_pool_connections", connections)
-    config.setdefault("retries", {"mode": "adaptive", "max_attempts": 6})
+    config.setdefault("retries", {"mode": "standard", "total_max_attempts": 1})
     return {**session, "client_kwargs": client, "config_kwargs": config}
 
 

@@ -25,9 +25,10 @@ from marksweep.model.uri import Location, locate
 from marksweep.model.version import ArtifactStore
 from marksweep.store import local, s3
 from marksweep.store.port import Store
-from marksweep.store.s3_delete import Pace
+from marksweep.store.retry import Retry
+from marksweep.store.tuning import Meter, Tuning
 
-QUICK = Pace(page=100, first_pause=0.001)
+QUICK = Retry(first_pause=0.001, patience=1.0)
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIAMARKSWEEPTEST",
@@ -132,10 +133,11 @@ class S3World:
         self.client.create_bucket(Bucket=self.bucket)
 
     def open(
-        self, root: str | None = None, pace: Pace = QUICK, **overrides: object
+        self, root: str | None = None, tuning: Tuning | None = None, meter: Meter | None = None, **overrides: object
     ) -> AbstractAsyncContextManager[Store]:
         options: dict[str, object] = {"client_kwargs": {"endpoint_url": self.server}}
-        return s3.open_store(ArtifactStore("id", "name", "s3", root or self.root, options), overrides, pace=pace)
+        store = ArtifactStore("id", "name", "s3", root or self.root, options)
+        return s3.open_store(store, overrides, tuning=tuning, meter=meter, retry=QUICK)
 
     def put(self, *paths: str, body: bytes = b"x") -> None:
         self.put_keys(*(self.key(path) for path in paths), body=body)

@@ -118,4 +118,4 @@ def test_overrides_win_over_the_catalog_and_defaults_fill_in() -> None:
         },
         "config_kwargs": {"retries": {"mode": "x"}, "max_pool_connections": 7},
     }
-    assert s3_options.filesystem_arguments({}, {}, 7)["config_kwargs"]["retries"]["mode"] == "adaptive"
+    assert s3_options.filesystem_arguments({}, {}, 7)["config_kwargs"]["retries"]["total_max_attempts"] == 1

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import anyio
 import pytest
-from aiobotocore.client import AioBaseClient
 
 from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyDeleted, KeyFailed, StoredObject, Undo
 from marksweep.model.uri import locate
+from marksweep.store.tuning import Tuning
 from tests.contract.store_worlds import Call, S3World, failing, place, relative
 
 pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def answering(body: str) -> Iterator[str]:
+    """The URL of a server on loopback that answers every GET with *body*."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the base class calls it so
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def test_markers_and_the_object_beside_them_are_exact(s3_world: S3World) -> None:
@@ -96,14 +123,19 @@ async def test_a_root_with_more_than_one_meaning_is_refused(s3_world: S3World, r
 
 async def test_undo_is_what_the_bucket_says(s3_world: S3World, requests: tuple[Counter[str], list[Call]]) -> None:
     """Versioned, not, suspended; unknown when we may not ask."""
-    async with s3_world.open() as store:
-        assert await store.undo() is Undo.NONE
-        for status, undo in (("Enabled", Undo.VERSIONED), ("Suspended", Undo.NONE)):
-            s3_world.client.put_bucket_versioning(Bucket=s3_world.bucket, VersioningConfiguration={"Status": status})
-            assert await store.undo() is undo
-        for code in ("AccessDenied", "NotImplemented"):
-            requests[1][:] = [failing(code)]
-            assert await store.undo() is Undo.UNKNOWN
+
+    async def ask(**tuning: Any) -> Undo:
+        async with s3_world.open(tuning=Tuning(**tuning)) as store:
+            return await store.undo()
+
+    assert await ask() is Undo.NONE
+    for status, undo in (("Enabled", Undo.VERSIONED), ("Suspended", Undo.NONE)):
+        s3_world.client.put_bucket_versioning(Bucket=s3_world.bucket, VersioningConfiguration={"Status": status})
+        assert await ask() is undo
+        assert await ask(all_versions=True) is Undo.NONE
+    for code in ("AccessDenied", "NotImplemented"):
+        requests[1][:] = [failing(code)]
+        assert await ask() is Undo.UNKNOWN
 
 
 async def test_a_delete_in_a_versioned_bucket_can_be_undone(s3_world: S3World) -> None:
@@ -119,7 +151,7 @@ async def test_a_delete_in_a_versioned_bucket_can_be_undone(s3_world: S3World) -
 async def test_a_listing_costs_one_request_and_a_delete_is_packed(
     s3_world: S3World, requests: tuple[Counter[str], list[Call]]
 ) -> None:
-    """20 small versions: 20 listings; their 60 keys: one delete."""
+    """20 small versions side by side: one listing; their 60 keys: one delete, after a look at what it can promise."""
     s3_world.put(*(f"v{number}/{name}" for number in range(20) for name in "abc"))
     async with s3_world.open() as store:
         found: list[StoredObject] = []
@@ -127,7 +159,7 @@ async def test_a_listing_costs_one_request_and_a_delete_is_packed(
             assert not isinstance(listed, Exception)
             found += listed
         assert len(await store.delete(found)) == 60
-    assert requests[0] == {"ListObjectsV2": 20, "DeleteObjects": 1}
+    assert requests[0] == {"ListObjectsV2": 1, "GetBucketVersioning": 1, "DeleteObjects": 2}
 
 
 async def test_siblings_that_fill_the_first_page_hide_nothing(
@@ -147,19 +179,27 @@ async def test_siblings_that_fill_the_first_page_hide_nothing(
     assert requests[0] == {"ListObjectsV2": 4}
 
 
-@pytest.mark.parametrize("token", [None, "same"])
-async def test_a_listing_that_cannot_be_completed_is_refused(
-    s3_world: S3World, monkeypatch: pytest.MonkeyPatch, token: str | None
-) -> None:
+@pytest.mark.parametrize("token", ["", "<NextContinuationToken>same</NextContinuationToken>"])
+async def test_a_listing_that_cannot_be_completed_is_refused(s3_world: S3World, token: str) -> None:
     """A server that says "more" without saying where is never taken for complete, nor asked for ever."""
+    body = f"<ListBucketResult><IsTruncated>true</IsTruncated>{token}</ListBucketResult>"
+    with answering(body) as url:
+        async with s3_world.open(endpoint_url=url) as store:
+            with pytest.raises(StoreRefused, match="cannot be completed"):
+                await store.list(place(s3_world, "v"))
+            async for _, listed in store.listing([place(s3_world, "v"), place(s3_world, "w")]):
+                assert isinstance(listed, StoreRefused)
 
-    async def truncated(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
-        return {"IsTruncated": True, "Contents": [], "NextContinuationToken": token}
 
-    monkeypatch.setattr(AioBaseClient, "_make_api_call", truncated)
-    async with s3_world.open() as store:
-        with pytest.raises(StoreRefused, match="cannot be completed"):
-            await store.list(place(s3_world, "v"))
+@pytest.mark.parametrize(
+    "body", ["", "<ListBucketResult><IsTruncated>false", "<html/>", "<!DOCTYPE x><ListBucketResult/>"]
+)
+async def test_an_answer_that_is_no_whole_listing_is_refused(s3_world: S3World, body: str) -> None:
+    """Cut off, or of a proxy: never taken for an empty folder."""
+    with answering(body) as url:
+        async with s3_world.open(endpoint_url=url) as store:
+            with pytest.raises(StoreRefused):
+                await store.list(place(s3_world, "v"))
 
 
 async def test_a_server_that_ignores_the_prefix_endangers_nothing(

@@ -1,0 +1,80 @@
+"""Pages of a bucket's flat listing, of current objects or of all their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from marksweep.model.store import StoredObject
+from marksweep.store.leapfrog import Page
+from marksweep.store.s3_client import S3Client
+from marksweep.store.s3_errors import EXPECTED, refusal
+from marksweep.store.s3_options import Scrub
+from marksweep.store.s3_xml import LISTED, Listing
+
+FEW = 100
+"""Keys of a page that is most likely not about any of ours."""
+
+
+class S3Pages:
+    """The listing of one bucket, as :class:`marksweep.store.leapfrog.Pages`."""
+
+    def __init__(self, client: S3Client, bucket: str, scrub: Scrub, *, all_versions: bool) -> None:
+        self._client = client
+        self._name = f"s3://{bucket}"
+        self._scrub = scrub
+        self._all_versions = all_versions
+
+    async def page(self, within: str, start: str, more: object | None, *, few: bool) -> Page:
+        """One page; see the protocol. Raises StoreRefused."""
+        listing = await self._list(within, start, more, FEW if few else None)
+        return Page(listing.objects, listing.more)
+
+    async def alone(self, path: str) -> Sequence[StoredObject]:
+        """Everything at and below *path*. Raises StoreRefused.
+
+        One request in the usual case: the prefix without its slash brings the object *path* and everything below, besides
+        siblings like ``path-2``, which are dropped here. When that is more than one page, siblings may be what fills it:
+        then ``path/`` is listed on its own, which is complete in whatever order a server lists. (The object *path* itself
+        is the first of its prefix, so the first page has it; its versions may be many, and are read on.)
+        """
+        inside = f"{path}/"
+        first = await self._list(path, None, None, None)
+        if first.more is None:
+            return [found for found in first.objects if found.key == path or found.key.startswith(inside)]
+        listed = [found for found in first.objects if found.key == path]
+        page = first
+        while self._all_versions and page.more is not None and page.objects and page.objects[-1].key == path:
+            page = await self._list(path, None, page.more, None)
+            listed += [found for found in page.objects if found.key == path]
+        met: set[object] = set()
+        more: object | None = None
+        while True:
+            page = await self._list(inside, None, more, None)
+            listed += [found for found in page.objects if found.key.startswith(inside)]
+            if page.more is None:
+                return listed
+            if page.more in met:
+                error = OSError("the server says that there is more, but not where: its listing cannot be completed")
+                raise refusal(f"{self._name}/{path}", error, self._scrub)
+            met.add(page.more)
+            more = page.more
+
+    async def _list(self, within: str, start: str | None, more: object | None, most: int | None) -> Listing:
+        arguments: dict[str, object] = {"Prefix": within}
+        if most is not None:
+            arguments["MaxKeys"] = most
+        if isinstance(more, tuple):
+            arguments["KeyMarker"], version = more
+            if version:
+                arguments["VersionIdMarker"] = version
+        elif more is not None:
+            arguments["ContinuationToken"] = more
+        elif start is not None:
+            arguments["KeyMarker" if self._all_versions else "StartAfter"] = start
+        operation = "list_object_versions" if self._all_versions else "list_objects_v2"
+        try:
+            answer = await self._client.read("list", operation, **arguments)
+        except EXPECTED as error:
+            raise refusal(f"{self._name}/{within}", error, self._scrub) from None
+        listing: Listing = answer[LISTED]
+        return listing
