@@ -59,6 +59,10 @@ class Filters:
     only_metadata: Annotated[
         bool, _option("Delete the rows and keep the bytes.", "--only-metadata", "-m", panel=_RULES)
     ]
+    all_versions: Annotated[
+        bool,
+        _option("Versioned buckets: delete every version of an object, for good.", "--all-versions", panel=_RULES),
+    ]
     no_size: Annotated[bool, _option("Do not list the stores: no sizes, no fingerprints.", "--no-size", panel=_RULES)]
     max_entries: Annotated[
         int | None, _option("Refuse a plan with more entries (0: none).", "--max-entries", panel=_CAPS)
@@ -102,7 +106,8 @@ class Filters:
             artifacts=_unique(self.artifact), exclude_artifacts=_unique(self.exclude_artifact), tags=_unique(self.tag),
             exclude_tags=_unique(self.exclude_tag), stores=_unique(self.store), pins=_unique(pins),
             ignore_model_links=self.ignore_model_links, include_registered=self.include_registered,
-            keep_artifacts=self.keep_artifacts, sizes=not self.no_size, max_entries=self.max_entries,
+            keep_artifacts=self.keep_artifacts, sizes=not self.no_size,
+            all_versions=self.all_versions, max_entries=self.max_entries,
             max_bytes=self.max_bytes, max_share=self.max_share,
         )  # fmt: skip
 

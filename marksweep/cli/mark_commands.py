@@ -11,6 +11,7 @@ import typer
 from marksweep.cli import options as opt
 from marksweep.cli.filters import Filters, read_duration, with_filters
 from marksweep.errors import ExitStatus, UsageError
+from marksweep.store.tuning import CONCURRENCY, Tuning
 
 if TYPE_CHECKING:
     from marksweep.report.documents import Document
@@ -25,6 +26,7 @@ def mark(
     catalog: opt.CatalogUrl = None,
     local_stores: opt.LocalStores = None,
     store_options: opt.StoreOptions = None,
+    concurrency: opt.Concurrency = CONCURRENCY,
     key: opt.KeyFile = None,
     expires: opt.Expires = opt.EXPIRES_DEFAULT,
     compare: opt.Compare = None,
@@ -43,7 +45,7 @@ def mark(
     from marksweep.cli.identity import trust as trusted
     from marksweep.cli.marking import MarkOrder, check_out, earlier_plans, mark_plan, signed_policy
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.cli.summaries import compared, summary
+    from marksweep.cli.summaries import compared, requests, summary
     from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
     from marksweep.report.documents import MarkResult
 
@@ -64,13 +66,18 @@ def mark(
                 policy = signed_policy(filters, max_jump, earlier)
                 signer = signing(key, screen.tell)
                 order = MarkOrder(policy, filters.mode, out, expires_after, now, earlier, overwrite=force)
-                marked = mark_plan(screen, opened, store_adapters(store_options), order, signer)
+                tuning = Tuning(concurrency=concurrency, all_versions=policy.all_versions)
+                stores = store_adapters(store_options, tuning)
+                marked = mark_plan(screen, opened, stores, order, signer)
                 before = compared(marked.comparison)
             with marked.plan as plan:
                 found = summary(plan, opened.now())
         status = ExitStatus.PLAN_HAS_ENTRIES if detailed_exitcode and found.entries else ExitStatus.DONE
         seconds = round(time.monotonic() - began, 3)
-        return MarkResult(plan=found, compared=before, warnings=marked.warnings, seconds=seconds), status
+        result = MarkResult(
+            plan=found, compared=before, warnings=marked.warnings, requests=requests(stores.meter), seconds=seconds
+        )
+        return result, status
 
     conclude(screen, work)
 

@@ -86,12 +86,12 @@ def signed_policy(filters: Filters, max_jump: int | None, earlier: Earlier) -> P
 def mark_plan(screen: Screen, catalog: Catalog, stores: Stores, order: MarkOrder, signing: Signing) -> Marked:
     """Mark *catalog*, write the plan, and read it back as its sweep will."""
     request = Request(order.policy, order.mode, order.now, order.expires_after, order.earlier)
-    with Worksheet() as worksheet, MarkProgress(screen.err, quiet=screen.quiet) as progress:
+    with Worksheet() as worksheet, MarkProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
         header = _draft(request, catalog, stores, worksheet, progress)
         write_plan(order.out, header, worksheet.entries(), signing.key, overwrite=order.overwrite)
         comparison = order.earlier.comparison(worksheet)
     trust = Trust.of([trust_line(principal(), signing.key)], signing.source)
-    return Marked(verify(order.out, trust, order.now), tuple(progress.warnings), comparison)
+    return Marked(verify(order.out, trust, order.now), (*progress.warnings, *stores.meter.remarks), comparison)
 
 
 def _draft(request: Request, catalog: Catalog, stores: Stores, worksheet: Worksheet, progress: MarkProgress) -> Draft:

@@ -44,6 +44,16 @@ Lag = Annotated[
     str | None,
     typer.Option("--lag", help="Wait so long between claiming rows and deleting their bytes, then look again (0)."),
 ]
+PageSize = Annotated[
+    int, typer.Option("--page-size", min=1, max=1000, help="Keys per delete request, as far as the store takes them.")
+]
+MaxRate = Annotated[
+    float | None,
+    typer.Option("--max-rate", min=1, metavar="KEYS", help="Delete at most so many keys a second and bucket."),
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, max=1000, help="Requests to one store that are under way at once.")
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
 EXPIRES_DEFAULT = "14d"
 Expires = Annotated[str, typer.Option("--expires", help="How long the plan may wait for its sweep.")]

@@ -19,10 +19,20 @@ from marksweep.report.documents import (
     HarmedFacts,
     PlanSummary,
     ReferenceFacts,
+    RequestFacts,
     SignerFacts,
 )
+from marksweep.store.tuning import Meter
 from marksweep.sweep.books import Books
 from marksweep.sweep.canary_record import Canary, Harmed
+
+
+def requests(meter: Meter) -> RequestFacts:
+    """What the stores were asked."""
+    asked = meter.requests
+    return RequestFacts(
+        list=asked["list"], delete=asked["delete"], other=asked["other"], repeated=meter.retries, slowed=meter.refusals
+    )
 
 
 def summary(plan: SignedPlan, now: datetime) -> PlanSummary:

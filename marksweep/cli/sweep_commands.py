@@ -12,6 +12,7 @@ import typer
 from marksweep.cli import options as opt
 from marksweep.cli.filters import Filters, read_duration, with_filters
 from marksweep.errors import ExitStatus, Interrupted, UsageError
+from marksweep.store.tuning import CONCURRENCY, PAGE_SIZE, Tuning
 
 if TYPE_CHECKING:
     from marksweep.cli.screen import Screen
@@ -36,6 +37,9 @@ def sweep(
     drain: opt.Drain = None,
     lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
+    page_size: opt.PageSize = PAGE_SIZE,
+    concurrency: opt.Concurrency = CONCURRENCY,
+    max_rate: opt.MaxRate = None,
     canary: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +75,9 @@ def sweep(
             with verify(plan, trusted(trust), now, approvals=approvals) as verified:
                 check_catalog(verified, opened, accept_instance)
                 check_canary(verified, first)
-                stores = store_adapters(store_options)
+                policy = verified.header.policy
+                tuning = Tuning(page_size, concurrency, max_rate, all_versions=policy.all_versions)
+                stores = store_adapters(store_options, tuning)
                 if dry_run:
                     return rehearse_plan(screen, verified, opened, stores)
                 if not yes and not finished(verified):
@@ -98,6 +104,9 @@ def prune(
     drain: opt.Drain = None,
     lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
+    page_size: opt.PageSize = PAGE_SIZE,
+    concurrency: opt.Concurrency = CONCURRENCY,
+    max_rate: opt.MaxRate = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -122,8 +131,10 @@ def prune(
         with open_catalog(catalog, local_stores, writes=not dry_run, lag=request.lag) as opened:
             now = agreed_time(opened, utc_now)
             signer = signing(key, screen.tell)
-            stores = store_adapters(store_options)
-            order = MarkOrder(filters.policy(), filters.mode, out or _kept_plan(now), EXPIRES_AFTER, now)
+            policy = filters.policy()
+            tuning = Tuning(page_size, concurrency, max_rate, all_versions=policy.all_versions)
+            stores = store_adapters(store_options, tuning)
+            order = MarkOrder(policy, filters.mode, out or _kept_plan(now), EXPIRES_AFTER, now)
             marked = mark_plan(screen, opened, stores, order, signer)
             with marked.plan as plan:
                 found = summary(plan, now)

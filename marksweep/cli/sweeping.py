@@ -17,7 +17,7 @@ from marksweep.catalog.port import Catalog
 from marksweep.cli.identity import Signing
 from marksweep.cli.interrupts import Interrupt
 from marksweep.cli.screen import Screen
-from marksweep.cli.summaries import books_facts, canary_facts
+from marksweep.cli.summaries import books_facts, canary_facts, requests
 from marksweep.cli.wire import database_clock
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog, UsageError
 from marksweep.model.instant import to_text
@@ -27,6 +27,7 @@ from marksweep.plan.verify import VerifiedPlan
 from marksweep.report.documents import CanaryFacts, Line, SweepResult
 from marksweep.report.progress import SweepProgress
 from marksweep.store.port import Stores
+from marksweep.store.tuning import Meter
 from marksweep.sweep.books import Books, books
 from marksweep.sweep.canary_record import halted
 from marksweep.sweep.engine import Sweep
@@ -104,14 +105,14 @@ def rehearse_plan(
     check_census(plan, catalog, removed_before(plan))
 
     async def run() -> tuple[Books, list[Line]]:
-        with SweepProgress(screen.err, quiet=screen.quiet) as progress:
+        with SweepProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
             async with _stores(plan, catalog, stores) as opened:
                 found, lines = await rehearse(plan, catalog, opened, progress, LINES)
         return found, [Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in lines]
 
     found, lines = anyio.run(run)
     status = ExitStatus.ENTRIES_KEPT if found.kept or found.failed else ExitStatus.DONE
-    return _result(plan, found, lines, None, began, status, dry_run=True), status
+    return _result(plan, found, lines, None, began, status, stores.meter, dry_run=True), status
 
 
 def sweep_plan(
@@ -149,7 +150,8 @@ def sweep_plan(
         ]
         receipt = write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
         canary = canary_facts(journal.canary(), LINES)
-    return _result(plan, found, lines, receipt, began, found.status, before=before, canary=canary), found.status
+    result = _result(plan, found, lines, receipt, began, found.status, stores.meter, before=before, canary=canary)
+    return result, found.status
 
 
 def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime]) -> Journal:
@@ -196,7 +198,7 @@ def _run(
     interrupt = Interrupt()
 
     async def run() -> None:
-        with SweepProgress(screen.err, quiet=screen.quiet) as progress:
+        with SweepProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
             progress.planned(plan.header.totals.entries, plan.header.totals.bytes, _settled(journal))
             async with _stores(plan, catalog, stores) as opened:
                 sweep = Sweep(plan, catalog, opened, journal, options, progress, clock)
@@ -243,6 +245,7 @@ def _result(
     receipt: Path | None,
     began: float,
     status: ExitStatus,
+    meter: Meter,
     *,
     before: int = 0,
     canary: CanaryFacts | None = None,
@@ -250,6 +253,8 @@ def _result(
 ) -> SweepResult:
     return SweepResult(
         path=str(plan.path), digest=plan.digest, mode=plan.header.plan.mode, dry_run=dry_run, books=books_facts(found),
-        settled_before=before, canary=canary, lines=tuple(lines), receipt=str(receipt) if receipt else None,
+        settled_before=before, canary=canary,
+        lines=tuple(lines), requests=requests(meter), remarks=tuple(meter.remarks),
+        receipt=str(receipt) if receipt else None,
         seconds=round(time.monotonic() - began, 3), status=int(status),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from marksweep.model.policy import LAG
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import StoreOpener
 from marksweep.store.realpath import RealPaths
+from marksweep.store.tuning import Meter, Tuning
 
 
 @contextmanager
@@ -57,29 +59,37 @@ def agreed_time(catalog: Catalog, local: Callable[[], datetime]) -> datetime:
     return now
 
 
+_MODULES = {"local": "local", "s3": "s3", "b2": "s3", "digitalocean": "s3", "gcp": "gcs", "azure": "azure"}
+"""ZenML's flavors -> the adapter's module, which is also the name of the extra that it needs."""
+
+
 class StoreAdapters:
     """The stores port over the adapters there are; *options* per store, from ``--store-options``."""
 
-    flavors = frozenset({"local", "s3"})
+    flavors = frozenset(_MODULES)
 
-    def __init__(self, options: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(self, options: Mapping[str, Mapping[str, object]], tuning: Tuning) -> None:
+        self.meter = Meter()
         self._options = options
+        self._tuning = tuning
         self._paths = RealPaths()
 
     def open(self, store: ArtifactStore) -> StoreOpener:
-        if store.flavor == "s3":
-            try:
-                from marksweep.store import s3
-            except ModuleNotFoundError as missing:
-                raise StoreRefused(
-                    f"store {store.name!r} is on S3, and {missing.name} is not installed",
-                    "install it: pip install 'marksweep[s3]'",
-                ) from None
+        if store.flavor == "local":
+            from marksweep.store import local
 
-            return s3.open_store(store, {**self._options.get("*", {}), **self._options.get(store.name, {})})
-        from marksweep.store import local
-
-        return local.open_store(store, may_be_empty=False)
+            return local.open_store(store, may_be_empty=False)
+        module = _MODULES[store.flavor]
+        try:
+            adapter = importlib.import_module(f"marksweep.store.{module}")
+        except ModuleNotFoundError as missing:
+            raise StoreRefused(
+                f"store {store.name!r} has the flavor {store.flavor}, and {missing.name} is not installed",
+                f"install it: pip install 'marksweep[{module}]'",
+            ) from None
+        options = {**self._options.get("*", {}), **self._options.get(store.name, {})}
+        opener: StoreOpener = adapter.open_store(store, options, tuning=self._tuning, meter=self.meter)
+        return opener
 
     def root_keys(self, store: ArtifactStore) -> tuple[str, ...]:
         return self.spellings(store.root) if store.root else ()
@@ -88,10 +98,11 @@ class StoreAdapters:
         return self._paths.spellings(uri)
 
 
-def store_adapters(options_file: Path | None) -> StoreAdapters:
+def store_adapters(options_file: Path | None, tuning: Tuning | None = None) -> StoreAdapters:
     """The adapters, with the options of ``--store-options FILE``: JSON, store name (or ``*``) -> options of its client."""
+    tuning = tuning or Tuning()
     if options_file is None:
-        return StoreAdapters({})
+        return StoreAdapters({}, tuning)
     try:
         options = msgspec.json.decode(options_file.read_bytes(), type=dict[str, dict[str, object]])
     except OSError as error:
@@ -103,4 +114,4 @@ def store_adapters(options_file: Path | None) -> StoreAdapters:
             f"{options_file} is not what --store-options expects: {error}",
             'write JSON like {"my-store": {"endpoint_url": "https://…", "profile": "…"}}; the name "*" is for all stores',
         ) from None
-    return StoreAdapters(options)
+    return StoreAdapters(options, tuning)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
+
+from anyio.lowlevel import checkpoint
 
 from marksweep.errors import StoreRefused
 from marksweep.mark.observer import MarkObserver
@@ -15,9 +18,16 @@ from marksweep.model.uri import Location, locate
 from marksweep.model.verdict import KeptReason
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import Store, Stores
+from marksweep.store.windows import gather
 
-WINDOW = 1_000
-"""Places that are listed before their sizes are written down."""
+WINDOW = 8_192
+"""Places that are listed together, while the sizes of those before them are written down."""
+BREATH = 256
+"""Places that are written down before the event loop has a turn."""
+
+Found = Sequence[StoredObject] | Exception
+Measured = list[tuple[str, Found]]
+"""Ids of units, with what lies at their places."""
 
 
 async def measure(
@@ -36,13 +46,32 @@ async def measure(
             except StoreRefused as refused:
                 observer.warn(f"store {known[store_id].name!r} cannot be reached; its orphans are kept: {refused.fact}")
                 opened[store_id] = None
-        for window in _windows(worksheet):
-            open_store = opened[window[0].store_id]
-            if open_store is None:
-                _keep(worksheet, [p.id for p in window], KeptReason.STORE_UNREACHABLE)
-            else:
-                await _measure_window(worksheet, window, open_store, observer, sizes=sizes)
+        await _measure_all(worksheet, opened, observer, sizes=sizes)
     return {i: u for i, u in undo.items() if i in worksheet.store_ids()}
+
+
+async def _measure_all(
+    worksheet: Worksheet, opened: Mapping[str, Store | None], observer: MarkObserver, *, sizes: bool
+) -> None:
+    listed: Measured = []
+    of: Store | None = None
+    for window in _windows(worksheet):
+        store = opened[window[0].store_id]
+        if store is None:
+            _keep(worksheet, [p.id for p in window], KeptReason.STORE_UNREACHABLE)
+            continue
+        wanted = _checked(worksheet, window, store, observer)
+        if not sizes:
+            observer.sized(len(window), 0)
+            continue
+        # What was listed is written down while the next window is listed.
+        both: list[Callable[[], Awaitable[Measured | None]]] = [
+            partial(_record_all, worksheet, listed, of, observer),
+            partial(_list_all, store, wanted),
+        ]
+        _, ahead = await gather(both, _run)
+        listed, of = ahead or [], store
+    await _record_all(worksheet, listed, of, observer)
 
 
 def _windows(worksheet: Worksheet) -> Iterator[list[Place]]:
@@ -54,9 +83,10 @@ def _windows(worksheet: Worksheet) -> Iterator[list[Place]]:
             yield list(group)
 
 
-async def _measure_window(
-    worksheet: Worksheet, window: Sequence[Place], store: Store, observer: MarkObserver, *, sizes: bool
-) -> None:
+def _checked(
+    worksheet: Worksheet, window: Sequence[Place], store: Store, observer: MarkObserver
+) -> list[tuple[str, Location]]:
+    # Those that may be deleted, by the place that holds all of the unit; the others are kept.
     wanted: list[tuple[str, Location]] = []
     for place in window:
         locations = [locate(uri) for _, uri in worksheet.unit(place.id)] if place.shared else [locate(place.uri)]
@@ -66,18 +96,27 @@ async def _measure_window(
             _keep(worksheet, [place.id], KeptReason.UNSAFE_URI)
         else:
             wanted.append((place.id, locations[0]))
-    if not sizes:
-        observer.sized(len(window), 0)
-        return
+    return wanted
+
+
+async def _list_all(store: Store, wanted: Sequence[tuple[str, Location]]) -> Measured:
     ids = iter(wanted)
-    async for _, found in store.listing([location for _, location in wanted]):
-        id_, _ = next(ids)
+    return [(next(ids)[0], found) async for _, found in store.listing([location for _, location in wanted])]
+
+
+async def _run(work: Callable[[], Awaitable[Measured | None]]) -> Measured | None:
+    return await work()
+
+
+async def _record_all(worksheet: Worksheet, listed: Measured, store: Store | None, observer: MarkObserver) -> None:
+    for number, (id_, found) in enumerate(listed):
+        assert store is not None
         observer.sized(1, _record(worksheet, id_, found, store, observer))
+        if number % BREATH == 0:
+            await checkpoint()
 
 
-def _record(
-    worksheet: Worksheet, id_: str, found: Sequence[StoredObject] | Exception, store: Store, observer: MarkObserver
-) -> int:
+def _record(worksheet: Worksheet, id_: str, found: Found, store: Store, observer: MarkObserver) -> int:
     if isinstance(found, Exception):
         observer.warn(f"version {id_} is kept, because its place could not be listed: {found}")
         _keep(worksheet, [id_], KeptReason.STORE_UNREACHABLE)

@@ -58,8 +58,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def fingerprint(objects: Iterable[StoredObject]) -> str:
-    """SHA-256 over the sorted (key, size, tag) of *objects*: another digest means that somebody changed them."""
+    """SHA-256 over the sorted (key, size, tag) of *objects*, and the version where there is one.
+
+    Another digest means that somebody changed them.
+    """
     digest = hashlib.sha256()
-    for found in sorted(objects, key=lambda o: o.key.encode("utf-8", "surrogateescape")):
-        digest.update(f"{len(found.key)}:{found.key}\0{found.size}\0{found.tag}\n".encode("utf-8", "surrogateescape"))
+    for found in sorted(objects, key=lambda o: (o.key.encode("utf-8", "surrogateescape"), o.version)):
+        version = f"\0{found.version}" if found.version else ""
+        line = f"{len(found.key)}:{found.key}\0{found.size}\0{found.tag}{version}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return f"sha256:{digest.hexdigest()}"

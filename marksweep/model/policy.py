@@ -63,6 +63,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``grace`` off (``--no-grace``) means no minimum age and no unfinished-run rule, and nothing else. Caps are null for
     "no limit"; 0 allows nothing. ``max_share`` is in whole per cent of the catalog's versions, ``max_jump`` in whole
     percentage points more than in the plan before. ``seen_in`` is the digest of the plan given with ``--seen-in``.
+    ``all_versions``: every version and delete marker of an object goes, and no store can bring it back.
     """
 
     min_age: timedelta = MIN_AGE
@@ -80,6 +81,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     include_registered: bool = False
     keep_artifacts: bool = False
     sizes: bool = True
+    all_versions: bool = False
     max_entries: int | None = None
     max_bytes: int | None = None
     max_share: int | None = None

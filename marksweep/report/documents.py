@@ -62,12 +62,23 @@ class ComparedFacts(Document, frozen=True, kw_only=True):
     gone: int
 
 
+class RequestFacts(Document, frozen=True, kw_only=True):
+    """What one run asked of the stores: requests by kind, how many of them were repeats, how often one said slow down."""
+
+    list: int
+    delete: int
+    other: int
+    repeated: int
+    slowed: int
+
+
 class MarkResult(Document, frozen=True, kw_only=True):
     """``mark``: the plan that was written, the earlier one it was compared with, and what a person should know."""
 
     plan: PlanSummary
     compared: ComparedFacts | None = None
     warnings: tuple[str, ...]
+    requests: RequestFacts
     seconds: float
 
 
@@ -170,7 +181,7 @@ class CanaryFacts(Document, frozen=True, kw_only=True):
 
 class SweepResult(Document, frozen=True, kw_only=True):
     """``sweep``: the books over all runs, how many entries earlier runs had settled, the canary if there was one, the
-    entries that need a word (the first hundred), and where the receipt is.
+    entries that need a word (the first hundred), what the stores were asked and what they are like, and where the receipt is.
     """
 
     path: str
@@ -181,6 +192,8 @@ class SweepResult(Document, frozen=True, kw_only=True):
     settled_before: int = 0
     canary: CanaryFacts | None = None
     lines: tuple[Line, ...]
+    requests: RequestFacts
+    remarks: tuple[str, ...] = ()
     receipt: str | None
     seconds: float
     status: int

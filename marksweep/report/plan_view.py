@@ -32,7 +32,7 @@ from marksweep.report.parts import (
     table,
     words,
 )
-from marksweep.report.sweep_view import sweep_view
+from marksweep.report.sweep_view import requests_line, sweep_view
 from marksweep.report.text import age, count, counted, duration, plain, share, size, when
 from marksweep.report.words import catalog_words, dangers, filters, kept_meaning, mode_words, undo_words
 
@@ -51,6 +51,7 @@ def mark_view(result: MarkResult, width: int) -> Iterator[Part]:
             yield indented(joined(Text("! ", style=CAUTION), warning), 2)
     yield Text()
     yield Text(f"Marked in {age(result.seconds)}. Nothing was deleted.", style=QUIET)
+    yield from requests_line(result.requests)
     if result.plan.entries:
         path = result.plan.path
         yield from commands(

@@ -14,7 +14,18 @@ from rich.console import Console
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, Outcome
 from marksweep.report.text import count, counted, remaining, size
 from marksweep.report.ticker import EVERY, Ticker
+from marksweep.store.tuning import Meter
 from marksweep.sweep.observer import CanaryStep
+
+
+def throttled(meter: Meter) -> list[str]:
+    """Where a store asked to come slower, why, and how fast we go there now; empty when none does."""
+    slowed = list(meter.throttled.items())
+    if not slowed:
+        return []
+    place, why = slowed[0]
+    more = f" and {len(slowed) - 1} more" if len(slowed) > 1 else ""
+    return [f"slowed down at {place} ({why}){more}"]
 
 
 class MarkProgress(Ticker):
@@ -23,12 +34,14 @@ class MarkProgress(Ticker):
     def __init__(
         self,
         console: Console,
+        meter: Meter | None = None,
         *,
         quiet: bool = False,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(console, quiet=quiet, every=every, clock=clock)
+        self._meter = meter or Meter()
         self.warnings: list[str] = []
         self.versions = 0
         self.places: int | None = None
@@ -65,7 +78,12 @@ class MarkProgress(Ticker):
             left = max(0, self.places - self.measured)
             total = counted(self.places, "place")
             return ", ".join(
-                [f"sized {self.measured:,} of {total}", size(self.bytes), *self._pace(self.measured, left)]
+                [
+                    f"sized {self.measured:,} of {total}",
+                    size(self.bytes),
+                    *self._pace(self.measured, left),
+                    *throttled(self._meter),
+                ]
             )
         if self._comparing:
             return f"comparing the places of {counted(self.versions, 'version')}"
@@ -82,12 +100,14 @@ class SweepProgress(Ticker):
     def __init__(
         self,
         console: Console,
+        meter: Meter | None = None,
         *,
         quiet: bool = False,
         every: float = EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(console, quiet=quiet, every=every, clock=clock)
+        self._meter = meter or Meter()
         self.entries = 0
         self.settled = 0
         self.resuming = 0
@@ -151,7 +171,7 @@ class SweepProgress(Ticker):
         wait = 0.0 if self._drained_at is None else self._drained_at - self._clock()
         if wait > 0:
             return ", ".join([*pieces, f"waiting {remaining(wait)} before the bytes of marked rows go"])
-        return ", ".join([*pieces, *self._pace(self.done, self.entries - swept)])
+        return ", ".join([*pieces, *self._pace(self.done, self.entries - swept), *throttled(self._meter)])
 
     def fraction(self) -> float | None:
         """The part of the entries that is settled."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from marksweep.model.outcome import Mode
-from marksweep.report.documents import BooksFacts, CanaryFacts, Line, StatusResult, SweepResult
+from marksweep.report.documents import BooksFacts, CanaryFacts, Line, RequestFacts, StatusResult, SweepResult
 from marksweep.report.parts import (
     BAD,
     CAUTION,
@@ -49,7 +49,21 @@ def sweep_view(result: SweepResult, width: int) -> Iterator[Part]:
     before = counted(result.settled_before, "entry", "entries")
     earlier = f" Earlier runs had settled {before}." if result.settled_before else ""
     yield Text(f"Took {age(result.seconds)}.{earlier}", style=QUIET)
+    yield from requests_line(result.requests)
+    for remark in result.remarks:
+        yield words(f"! {remark}", CAUTION)
     yield from _next(result)
+
+
+def requests_line(requests: RequestFacts) -> Iterator[Part]:
+    """What was asked of the stores; nothing where nothing was."""
+    if not (requests.list or requests.delete):
+        return
+    said = [counted(requests.list, "listing"), counted(requests.delete, "delete")]
+    said += [counted(requests.other, "other")] if requests.other else []
+    said += [f"{requests.repeated:,} sent again"] if requests.repeated else []
+    said += [f"slowed down {counted(requests.slowed, 'time')}"] if requests.slowed else []
+    yield Text(f"Requests: {', '.join(said)}.", style=QUIET)
 
 
 def status_view(result: StatusResult, width: int) -> Iterator[Part]:

@@ -84,6 +84,8 @@ def dangers(policy: Policy) -> list[str]:
         found.append("--ignore-model-links: versions that only model versions refer to are planned")
     if policy.include_registered:
         found.append("--include-registered: data that ZenML did not write is planned")
+    if policy.all_versions:
+        found.append("--all-versions: every version of an object goes, and nothing can bring it back")
     return found
 
 

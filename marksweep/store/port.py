@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
-from marksweep.model.store import KeyOutcome, StoredObject, Undo
+from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
 from marksweep.model.uri import Location
 from marksweep.model.version import ArtifactStore
+from marksweep.store.tuning import Meter
 
 
 class Store(Protocol):
@@ -46,6 +48,21 @@ class Store(Protocol):
         """
         ...
 
+    async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
+        """What lay at or under *location*, was deleted at or after *since* (aware), and can be brought back.
+
+        Key, size and tag are as a listing had them before the delete; ``version`` is the store's handle (delete marker,
+        generation, place in the trash). Raises StoreRefused when this store cannot undo.
+        """
+        ...
+
+    async def undelete(self, objects: Sequence[StoredObject]) -> Sequence[KeyFailed | KeyDenied]:
+        """Bring exactly these back; return those that could not be.
+
+        A key that holds an object now is never overwritten: it fails with the code ``Occupied``.
+        """
+        ...
+
     async def tidy(self, location: Location) -> None:
         """Remove what is left of an emptied *location* besides objects: empty local folders at or below it, never above."""
         ...
@@ -69,6 +86,11 @@ StoreOpener = AbstractAsyncContextManager[Store]
 
 class Stores(Protocol):
     """Every store that a catalog names, opened on demand by whoever wires the program."""
+
+    @property
+    def meter(self) -> Meter:
+        """What all of them did so far."""
+        ...
 
     @property
     def flavors(self) -> frozenset[str]:

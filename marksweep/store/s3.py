@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,9 +14,10 @@ import anyio
 import s3fs
 
 from marksweep.errors import StoreRefused
-from marksweep.model.store import KeyFailed, KeyOutcome, StoredObject, Undo
+from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
 from marksweep.model.uri import Location, UriRefused, claims, locate
 from marksweep.model.version import ArtifactStore
+from marksweep.store import s3_flavors, s3_restore
 from marksweep.store.leapfrog import Leapfrog
 from marksweep.store.port import Store
 from marksweep.store.retry import Retry
@@ -48,7 +51,8 @@ async def open_store(
     :data:`marksweep.store.s3_options.KNOWN`. Raises StoreRefused when no client can be made.
     """
     root, tuning = _root(store), tuning or Tuning()
-    arguments = filesystem_arguments(store.options, overrides or {}, tuning.concurrency)
+    flavored = s3_flavors.defaults(store.flavor, store.options, os.environ)
+    arguments = filesystem_arguments((flavored, store.options, overrides or {}), tuning.concurrency)
     scrub = scrubber(arguments)
     try:
         # Nothing cached: neither the instance (it belongs to one event loop) nor a listing (others write too).
@@ -133,6 +137,24 @@ class S3Store:
         if going:
             await self._probe()
         return refused + await self._packer.delete(going)
+
+    async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
+        """What a delete marker made at or after *since* hides at or under *location*; ``version`` is that marker's."""
+        if (refused := self._not_listed(location)) is not None:
+            raise refused
+        try:
+            return await s3_restore.undeletable(self._call, location.path, since)
+        except EXPECTED as error:
+            raise refusal(location.key, error, self._scrub) from None
+
+    async def undelete(self, objects: Sequence[StoredObject]) -> Sequence[KeyFailed | KeyDenied]:
+        """Delete the delete markers of *objects*; return what did not come back."""
+        return await s3_restore.undelete(self._call, objects, self._explain)
+
+    async def _call(self, operation: str, **arguments: object) -> Mapping[str, Any]:
+        if operation == "delete_objects":
+            return await self._client.send("other", operation, **arguments)
+        return await self._client.read("other", operation, **arguments)
 
     async def tidy(self, location: Location) -> None:
         """A bucket has no folders; what looks like one is an object, and was listed as such."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -35,15 +35,13 @@ KNOWN = frozenset((*_CLIENT, *_SESSION, *_NESTED))
 """The options that ``--store-options`` may hold for an S3 store."""
 
 
-def filesystem_arguments(
-    options: Mapping[str, object], overrides: Mapping[str, object], connections: int
-) -> dict[str, Any]:
-    """Arguments for ``s3fs.S3FileSystem``: *options* of the catalog, then *overrides*, then our own defaults.
+def filesystem_arguments(layers: Sequence[Mapping[str, object]], connections: int) -> dict[str, Any]:
+    """Arguments for ``s3fs.S3FileSystem``: *layers* of options, the last (what the user says) wins; then our own defaults.
 
     Credentials that neither names are found by botocore: the environment, the profile, the instance. Raises
     StoreRefused for an unknown override or a malformed one.
     """
-    unknown = sorted(set(overrides) - KNOWN)
+    unknown = sorted(set(layers[-1]) - KNOWN)
     if unknown:
         raise StoreRefused(
             f"unknown store options for S3: {', '.join(unknown)}", f"Use only: {', '.join(sorted(KNOWN))}."
@@ -51,7 +49,7 @@ def filesystem_arguments(
     client: dict[str, object] = {}
     config: dict[str, object] = {}
     session: dict[str, object] = {}
-    for layer in (options, overrides):
+    for layer in layers:
         client |= _mapping(layer, "client_kwargs")
         client |= {_CLIENT[name]: value for name, value in layer.items() if name in _CLIENT and value is not None}
         config |= _mapping(layer, "config_kwargs")

@@ -25,10 +25,14 @@ class Cut(OSError):
 
 @dataclass(slots=True)
 class Listing:
-    """One page. ``more`` continues it: a token, or (key, version) markers; null when it is the last."""
+    """One page. ``more`` continues it: a token, or (key, version) markers; null when it is the last.
+
+    ``versions``: for each object of a listing of versions, whether it is the latest, and when it was made, as it stands there.
+    """
 
     objects: list[StoredObject] = field(default_factory=list)
     more: str | tuple[str, str] | None = None
+    versions: list[tuple[bool, str]] = field(default_factory=list)
 
 
 def read(body: bytes) -> Listing:
@@ -91,7 +95,10 @@ class _Reader:
             key = unquote_plus(found["Key"]) if encoded else found["Key"]
             tag = MARKER if kind == "DeleteMarker" else found.get("ETag", "").strip('"')
             objects.append(StoredObject(key, int(found.get("Size") or 0), tag, found.get("VersionId", "")))
-        return Listing(objects, self._more(encoded))
+        versions: list[tuple[bool, str]] = []
+        if self._root != "ListBucketResult":
+            versions = [(f.get("IsLatest", "").lower() == "true", f.get("LastModified", "")) for _, f in self._objects]
+        return Listing(objects, self._more(encoded), versions)
 
     def _more(self, encoded: bool) -> str | tuple[str, str] | None:
         page = self._page

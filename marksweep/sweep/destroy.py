@@ -35,7 +35,7 @@ class Claimed:
 
     @property
     def objects(self) -> list[StoredObject]:
-        return list({o.key: o for e in self.entries for o in e.objects}.values())
+        return list({(o.key, o.version): o for e in self.entries for o in e.objects}.values())
 
     def outcomes(self, outcome: Outcome) -> list[tuple[Pending, str, Outcome]]:
         """*outcome* for the first entry; the others share its fate and count nothing."""
@@ -118,11 +118,12 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores, *, resumed: bool
         if resumed:
             in_store, failed = await _as_listed(in_store, store)
             outcomes += failed
-        answers = {a.key: a for a in await store.delete([o for u in in_store for o in u.objects])}
+        deleted = await store.delete([o for u in in_store for o in u.objects])
+        answers = {(a.key, a.version): a for a in deleted}
         for unit in in_store:
             await store.tidy(locate(unit.uri))
         order = iter(in_store)
-        async for _, left in store.listing([locate(u.uri) for u in in_store]):
+        async for _, left in store.listing([locate(u.uri) for u in in_store], emptied=True):
             unit = next(order)
             outcomes += unit.outcomes(_outcome(unit, answers, left))
     return outcomes
@@ -146,20 +147,22 @@ async def _as_listed(
     return going, failed
 
 
-def _outcome(unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[StoredObject] | Exception) -> Outcome:
+def _outcome(
+    unit: Claimed, answers: Mapping[tuple[str, str], KeyOutcome], left: Sequence[StoredObject] | Exception
+) -> Outcome:
     """Done only when the store said so for each key, and a closing listing holds nothing that was to go."""
     deleted = bytes_ = 0
     failure: tuple[str, str] | None = None
-    spared = set()
+    spared: set[tuple[str, str]] = set()
     for found in unit.objects:
-        match answers.get(found.key):
+        match answers.get((found.key, found.version)):
             case KeyDeleted():
                 deleted += 1
                 bytes_ += found.size
             case KeyGone():
                 pass
             case KeyChanged():
-                spared.add(found.key)
+                spared.add((found.key, found.version))
             case KeyDenied(_, code, message) | KeyFailed(_, code, message):
                 failure = failure or (code, message)
             case None:
@@ -170,8 +173,8 @@ def _outcome(unit: Claimed, answers: Mapping[str, KeyOutcome], left: Sequence[St
         failure = ("listing", str(left))
     if failure is not None:
         return Failed(*failure, deleted, bytes_)
-    remaining = {o.key: o for o in left} if not isinstance(left, Exception) else {}
-    same = [o for o in unit.objects if o.key not in spared and remaining.get(o.key) == o]
+    remaining = set() if isinstance(left, Exception) else set(left)
+    same = [o for o in unit.objects if (o.key, o.version) not in spared and o in remaining]
     if same:
         return Failed(
             "still-there", f"the store said deleted, and still lists {len(same)} of its keys", deleted, bytes_

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import orjson
 
+from marksweep.catalog.port import Image
 from marksweep.errors import GuardRefused, Incomplete
 from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text, to_text
 from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Outcome
 from marksweep.model.store import StoredObject
 from marksweep.sweep.canary_record import Canary
+from marksweep.sweep.image import encoded
 from marksweep.sweep.journal_reader import FORMAT, JournalReader
 
 _SCHEMA = """
@@ -52,7 +54,7 @@ class Intended:
     entry: Entry
     unit: str
     objects: Sequence[StoredObject]
-    image: Mapping[str, object] | None
+    image: Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,8 @@ class Journal(JournalReader):
         rows = [
             (
                 i.entry.id, i.unit, i.entry.uri, i.entry.updated, "intended", batch, i.entry.objects, i.entry.bytes, now,
-                orjson.dumps([(o.key.encode("utf-8", "surrogateescape").decode("latin-1"), o.size, o.tag) for o in i.objects]),
-                orjson.dumps(i.image, default=str),
+                _keys(i.objects),
+                encoded(i.image),
             )
             for i in intended
         ]  # fmt: skip
@@ -274,8 +276,23 @@ def _pending(row: tuple[str, str, str, str, int, bytes | None, str]) -> Pending:
     return Pending(id_, unit, uri, updated, batch, _objects(keys), from_text(at))
 
 
+def _keys(objects: Sequence[StoredObject]) -> bytes:
+    return orjson.dumps(
+        [
+            (
+                o.key.encode("utf-8", "surrogateescape").decode("latin-1"),
+                o.size,
+                o.tag,
+                *([o.version] if o.version else []),
+            )
+            for o in objects
+        ]
+    )
+
+
 def _objects(keys: bytes | None) -> tuple[StoredObject, ...]:
     decoded = orjson.loads(keys) if keys else []
     return tuple(
-        StoredObject(k.encode("latin-1").decode("utf-8", "surrogateescape"), size, tag) for k, size, tag in decoded
+        StoredObject(k.encode("latin-1").decode("utf-8", "surrogateescape"), size, tag, *version)
+        for k, size, tag, *version in decoded
     )

@@ -16,6 +16,7 @@ from marksweep.model.uri import Location, claims
 from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 from marksweep.store.port import Store, StoreOpener
 from marksweep.store.realpath import RealPaths
+from marksweep.store.tuning import Meter
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The clock of tests; no fake ever looks at the real one."""
@@ -135,7 +136,7 @@ class FakeStore:
         ]
 
     async def listing(
-        self, locations: Sequence[Location]
+        self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Sequence[StoredObject] | Exception]]:
         for location in locations:
             try:
@@ -166,6 +167,7 @@ class FakeStores:
 
     by_id: dict[str, FakeStore] = field(default_factory=dict)
     flavors: frozenset[str] = frozenset({"s3", "local"})
+    meter: Meter = field(default_factory=Meter)
     spell: Callable[[str], tuple[str, ...]] = claims
 
     def open(self, store: ArtifactStore) -> StoreOpener:

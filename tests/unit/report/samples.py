@@ -69,12 +69,15 @@ def plan(**changes: Any) -> d.PlanSummary:
     return msgspec.structs.replace(base, **changes)
 
 
+REQUESTS = d.RequestFacts(list=41, delete=12, other=2, repeated=3, slowed=1)
+
+
 def swept(**changes: Any) -> d.SweepResult:
     """A sweep that is done; *changes* replace its members, and ``books`` may be a dict of changes to its books."""
     books = changes.pop("books", {})
     base = d.SweepResult(
         path="plans/2026-11-21.plan.json", digest=DIGEST, mode=Mode.BOTH, dry_run=False,
-        books=msgspec.structs.replace(BOOKS, **books), lines=(),
+        books=msgspec.structs.replace(BOOKS, **books), lines=(), requests=REQUESTS,
         receipt="plans/2026-11-21.plan.json.receipt.json", seconds=4.21, status=0,
     )  # fmt: skip
     return msgspec.structs.replace(base, **changes)
@@ -110,7 +113,7 @@ EXPLAINED = d.ExplainedVersion(
 
 DOCUMENTS: dict[str, d.Document] = {
     "mark": d.MarkResult(
-        plan=plan(), warnings=("store 'old' cannot be reached; its orphans are kept",), seconds=3.3,
+        plan=plan(), warnings=("store 'old' cannot be reached; its orphans are kept",), requests=REQUESTS, seconds=3.3,
         compared=d.ComparedFacts(
             path="plans/2026-11-14.plan.json", digest=DIGEST, created="2026-11-14T09:00:00Z", entries=20,
             versions_in_catalog=80_000, new=12, gone=5,

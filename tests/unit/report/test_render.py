@@ -33,6 +33,7 @@ from tests.unit.report.samples import (
     swept,
 )
 
+NO_REQUESTS = d.RequestFacts(list=0, delete=0, other=0, repeated=0, slowed=0)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -186,7 +187,10 @@ def test_a_plan_without_sizes_says_so() -> None:
 def test_an_empty_plan_says_nothing_to_do() -> None:
     """No hint to sweep it, either."""
     empty = plan(entries=0, objects=0, bytes=0, groups=(), stores=())
-    for document in (d.MarkResult(plan=empty, warnings=(), seconds=0.2), d.PruneResult(plan=empty, sweep=None)):
+    for document in (
+        d.MarkResult(plan=empty, warnings=(), requests=NO_REQUESTS, seconds=0.2),
+        d.PruneResult(plan=empty, sweep=None),
+    ):
         shown = squeezed(document)
         assert "Nothing to do: under this policy, no version in the catalog is an orphan." in shown
         assert "marksweep sweep" not in shown
@@ -374,7 +378,7 @@ def test_an_error_is_a_fact_a_remedy_and_what_was_deleted() -> None:
 
 def test_commands_are_quoted_for_a_shell() -> None:
     """A path with spaces or a quote can be copied."""
-    shown = piped(d.MarkResult(plan=plan(path="my plans/it's.json"), warnings=(), seconds=1.0))
+    shown = piped(d.MarkResult(plan=plan(path="my plans/it's.json"), warnings=(), requests=NO_REQUESTS, seconds=1.0))
     assert """marksweep sweep 'my plans/it'"'"'s.json'""" in shown
 
 
