@@ -100,9 +100,11 @@ class _FusedStore:
         assert attribute in FREE, attribute
         return getattr(self._real, attribute)
 
-    async def listing(self, locations: Sequence[Location]) -> AsyncIterator[tuple[Location, Any]]:
+    async def listing(
+        self, locations: Sequence[Location], *, emptied: bool = False
+    ) -> AsyncIterator[tuple[Location, Any]]:
         self._fuse.point("before store.listing")
-        async for answer in self._real.listing(locations):
+        async for answer in self._real.listing(locations, emptied=emptied):
             yield answer
         self._fuse.point("after store.listing")
 

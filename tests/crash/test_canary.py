@@ -392,9 +392,11 @@ class _UnlistableStore:
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._real, attribute)
 
-    async def listing(self, locations: Sequence[Location]) -> AsyncIterator[tuple[Location, Any]]:
+    async def listing(
+        self, locations: Sequence[Location], *, emptied: bool = False
+    ) -> AsyncIterator[tuple[Location, Any]]:
         self._turns -= len(locations) > ENTRIES
-        async for location, found in self._real.listing(locations):
+        async for location, found in self._real.listing(locations, emptied=emptied):
             yield location, StoreRefused("nobody answers", "wait") if self._turns < 0 else found
 
 
