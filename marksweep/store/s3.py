@@ -77,8 +77,9 @@ class S3Store:
         self._scrub = scrub
         self._tuning = tuning
         self._pages = S3Pages(client, root.bucket, scrub, all_versions=tuning.all_versions)
-        # S3 Express lists in no order that it tells (and has no start key): each place on its own.
-        self._leapfrog = Leapfrog(self._pages, ordered=not root.bucket.endswith("--x-s3"))
+        # S3 Express lists in no order that it tells, and where a listing of versions begins is not the same on every
+        # server (moto leaves out the first one): there each place is listed on its own.
+        self._leapfrog = Leapfrog(self._pages, ordered=not (tuning.all_versions or root.bucket.endswith("--x-s3")))
         self._undo: Undo | None = None
         self._conditional: bool | None = None
         self._probing = anyio.Lock()

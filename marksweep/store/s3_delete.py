@@ -96,8 +96,9 @@ def read_answer(asked: Sequence[StoredObject], answer: Mapping[str, Any]) -> dic
     echoes = {(_echo(o.key), o.version): o for o in asked} | {(o.key, o.version): o for o in asked}
 
     def meant(member: Mapping[str, Any]) -> StoredObject | None:
-        key, version = str(member.get("Key")), str(member.get("VersionId") or "")
-        # A plain delete is answered with the version that it made in some buckets; a null version with none in others.
+        # A delete marker that was asked for by its version is named as a marker only by some servers (SeaweedFS). A plain
+        # delete is answered with the version that it made in some buckets; a null version with none in others.
+        key, version = str(member.get("Key")), str(member.get("VersionId") or member.get("DeleteMarkerVersionId") or "")
         return (
             echoes.get((key, version)) or echoes.get((key, "")) or (echoes.get((key, "null")) if not version else None)
         )
@@ -106,7 +107,9 @@ def read_answer(asked: Sequence[StoredObject], answer: Mapping[str, Any]) -> dic
         if (found := meant(deleted)) is not None:
             outcomes[found.key, found.version] = KeyDeleted(found.key, found.version)
     for failed in answer.get("Errors") or ():
-        if (found := meant(failed)) is not None:
+        # An error that names no version (moto's of a lock) is that of the only one that was asked for.
+        alone = [o for o in asked if o.key == failed.get("Key")] if "VersionId" not in failed else []
+        if (found := meant(failed) or (alone[0] if len(alone) == 1 else None)) is not None:
             code, message = str(failed.get("Code") or "Unknown"), str(failed.get("Message") or "")
             outcomes[found.key, found.version] = _failure(found, code, message)
     return outcomes

@@ -70,7 +70,7 @@ class S3Pages:
         elif more is not None:
             arguments["ContinuationToken"] = more
         elif start is not None:
-            arguments["KeyMarker" if self._all_versions else "StartAfter"] = start
+            arguments["StartAfter"] = start
         operation = "list_object_versions" if self._all_versions else "list_objects_v2"
         try:
             answer = await self._client.read("list", operation, **arguments)

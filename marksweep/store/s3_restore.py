@@ -86,7 +86,10 @@ async def _undelete_page(call: Call, page: Sequence[StoredObject], explain: Expl
     except Exception as error:  # whatever it was, these keys are not known to be back
         code, message = explain(error)
         return [KeyFailed(found.key, code, message) for found in page]
-    unmarked = {(str(d.get("Key")), str(d.get("VersionId"))) for d in answer.get("Deleted") or ()}
+    unmarked = {
+        (str(d.get("Key")), str(d.get("VersionId") or d.get("DeleteMarkerVersionId")))  # SeaweedFS names only the latter
+        for d in answer.get("Deleted") or ()
+    }
     refused = {str(e.get("Key")): e for e in answer.get("Errors") or ()}
     for asked in going:
         key = asked["Key"]

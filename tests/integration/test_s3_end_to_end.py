@@ -271,3 +271,60 @@ def test_what_was_written_after_a_refused_delete_stays(cloud: Cloud) -> None:
     books = cloud.cli.json(*sweep)["books"]
     assert victim in cloud.objects()
     assert (books["not_attempted"], books["left"]) == (0, 1)
+
+
+def test_all_versions_go_only_where_the_plan_says_so(cloud: Cloud) -> None:
+    """A versioned bucket: a plain sweep leaves markers over what was; ``--all-versions`` leaves nothing of what is planned."""
+    client, name = cloud.bucket.client, cloud.bucket.bucket
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    planned = _planned(cloud)
+    rewritten, live = min(planned), min(set(cloud.objects()) - planned)
+    for key in (rewritten, live):
+        client.put_object(Bucket=name, Key=key, Body=b"a second version")
+    assert cloud.mark("--all-versions", "--force").status == 0
+    shown = cloud.cli.json("show", cloud.plan)["plan"]
+    assert shown["policy"]["all_versions"] is True
+    assert {store["undo"] for store in shown["stores"]} == {"none"}
+    assert "--all-versions" in cloud.cli.done("show", cloud.plan).out
+    versions = _versions(cloud)
+    assert shown["objects"] >= sum(len(v) for key, v in versions.items() if key in planned) > len(planned)
+    assert cloud.sweep().status == 0
+    left = _versions(cloud)
+    assert set(left) == set(versions) - planned
+    assert left[live] == versions[live]
+
+
+def test_a_version_made_after_the_plan_keeps_the_entry(cloud: Cloud) -> None:
+    """``--all-versions``: another version, or a delete marker, is another fingerprint."""
+    client, name = cloud.bucket.client, cloud.bucket.bucket
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    planned = _planned(cloud)
+    assert cloud.mark("--all-versions", "--force").status == 0
+    client.delete_object(Bucket=name, Key=min(planned))
+    swept = cloud.cli.json("sweep", cloud.plan, "--yes", "--catalog", cloud.catalog.url, status=11)
+    assert (swept["books"]["changed"], swept["books"]["deleted"]) == (1, len(cloud.orphans) - 1)
+    assert min(planned) in _versions(cloud)
+
+
+def _planned(cloud: Cloud) -> set[str]:
+    assert cloud.mark().status == 0
+    return cloud.planned_keys()
+
+
+def _versions(cloud: Cloud) -> dict[str, list[str]]:
+    """Key -> its versions and delete markers, for every key in the bucket."""
+    found: dict[str, list[str]] = {}
+    for page in cloud.bucket.client.get_paginator("list_object_versions").paginate(Bucket=cloud.bucket.bucket):
+        for member in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+            found.setdefault(member["Key"], []).append(member["VersionId"])
+    return found
+
+
+def test_requests_are_counted_and_shown(cloud: Cloud) -> None:
+    """Places that lie close together share listings, and their keys share deletes."""
+    marked = cloud.cli.json("mark", "--catalog", cloud.catalog.url, "--no-grace", "--out", cloud.plan)
+    assert 0 < marked["requests"]["list"] < 10
+    swept = cloud.cli.json("sweep", cloud.plan, "--yes", "--catalog", cloud.catalog.url)
+    assert 0 < swept["requests"]["list"] < 10
+    assert 0 < swept["requests"]["delete"] < 5
+    assert any("ignores conditions in a delete" in remark for remark in swept["remarks"]), "moto does"
