@@ -28,7 +28,7 @@ ALONE_AT_MOST = 64
 """Places that are listed on their own, at one time, before a page is tried again."""
 GIVE_UP = 16
 """Places that are listed on their own at one time; when all of them are refused, so are the others of their range."""
-LISTING_REMEDY = "Try `aws s3api list-objects-v2` with the same bucket, endpoint and credentials."
+LISTING_REMEDY = "List the place with the store's own tool, with the same endpoint and credentials: the server is at fault."
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import s3fs
 
 from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
-from marksweep.model.uri import Location, UriRefused, claims, locate
+from marksweep.model.uri import Location, claims
 from marksweep.model.version import ArtifactStore
 from marksweep.store import s3_flavors, s3_restore
+from marksweep.store.keys import Root, root_of
 from marksweep.store.leapfrog import Leapfrog
 from marksweep.store.port import Store
 from marksweep.store.retry import Retry
@@ -50,7 +51,7 @@ async def open_store(
     *overrides* (from ``--store-options``) win over the options in the catalog; see
     :data:`marksweep.store.s3_options.KNOWN`. Raises StoreRefused when no client can be made.
     """
-    root, tuning = _root(store), tuning or Tuning()
+    root, tuning = root_of(store, "s3", "an S3 bucket", "s3://bucket/path"), tuning or Tuning()
     flavored = s3_flavors.defaults(store.flavor, store.options, os.environ)
     arguments = filesystem_arguments((flavored, store.options, overrides or {}), tuning.concurrency)
     scrub = scrubber(arguments)
@@ -62,7 +63,9 @@ async def open_store(
         raise refusal(store.root, error, scrub) from None
     prepare(client)
     try:
-        yield S3Store(S3Client(client, root.bucket, tuning, meter or Meter(), retry or Retry()), root, scrub, tuning)
+        yield S3Store(
+            S3Client(client, root.location.bucket, tuning, meter or Meter(), retry or Retry()), root, scrub, tuning
+        )
     finally:
         with anyio.move_on_after(5, shield=True):  # a cancelled sweep closes its sockets, too
             await client.close()
@@ -71,15 +74,18 @@ async def open_store(
 class S3Store:
     """An open bucket. Keys are exact: nothing strips, expands, decodes or joins them."""
 
-    def __init__(self, client: S3Client, root: Location, scrub: Scrub, tuning: Tuning) -> None:
+    def __init__(self, client: S3Client, root: Root, scrub: Scrub, tuning: Tuning) -> None:
         self._client = client
         self._root = root
+        self._bucket = root.location.bucket
         self._scrub = scrub
         self._tuning = tuning
-        self._pages = S3Pages(client, root.bucket, scrub, all_versions=tuning.all_versions)
+        self._pages = S3Pages(client, root.location.bucket, scrub, all_versions=tuning.all_versions)
         # S3 Express lists in no order that it tells, and where a listing of versions begins is not the same on every
         # server (moto leaves out the first one): there each place is listed on its own.
-        self._leapfrog = Leapfrog(self._pages, ordered=not (tuning.all_versions or root.bucket.endswith("--x-s3")))
+        self._leapfrog = Leapfrog(
+            self._pages, ordered=not (tuning.all_versions or root.location.bucket.endswith("--x-s3"))
+        )
         self._undo: Undo | None = None
         self._conditional: bool | None = None
         self._probing = anyio.Lock()
@@ -105,12 +111,12 @@ class S3Store:
         except EXPECTED as error:
             if code_of(error) in DENIED | {"NotImplemented", "MethodNotAllowed", "501"}:
                 return Undo.UNKNOWN
-            raise refusal(f"s3://{self._root.bucket}", error, self._scrub) from None
+            raise refusal(f"s3://{self._bucket}", error, self._scrub) from None
         return Undo.VERSIONED if answer.get("Status") == "Enabled" else Undo.NONE
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
         """Every object at or under *location*."""
-        refused = self._not_listed(location)
+        refused = self._root.not_listed(location)
         if refused is not None:
             raise refused
         return await self._pages.alone(location.path)
@@ -119,10 +125,10 @@ class S3Store:
         self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order: neighbours share requests (:mod:`marksweep.store.leapfrog`)."""
-        allowed = [location for location in locations if self._not_listed(location) is None]
+        allowed = [location for location in locations if self._root.not_listed(location) is None]
         found = self._leapfrog.listing(allowed, emptied=emptied)
         for location in locations:
-            refused = self._not_listed(location)
+            refused = self._root.not_listed(location)
             yield (location, refused) if refused is not None else await anext(found)
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
@@ -130,7 +136,7 @@ class S3Store:
         refused: list[KeyOutcome] = []
         going: list[StoredObject] = []
         for found in {(o.key, o.version): o for o in objects}.values():
-            if self._is_ours(found.key):
+            if self._root.holds(found.key) and _unspeakable(found.key) is None:
                 going.append(found)
             else:
                 reason = "it is empty, outside the root, or cannot be sent in XML"
@@ -141,7 +147,7 @@ class S3Store:
 
     async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
         """What a delete marker made at or after *since* hides at or under *location*; ``version`` is that marker's."""
-        if (refused := self._not_listed(location)) is not None:
+        if (refused := self._root.not_listed(location)) is not None:
             raise refused
         try:
             return await s3_restore.undeletable(self._call, location.path, since)
@@ -162,7 +168,7 @@ class S3Store:
 
     def objection(self, location: Location) -> str | None:
         """Outside the root, the root itself, or a key that cannot be sent."""
-        return self._outside(location) or _unspeakable(location.path)
+        return self._root.outside(location) or _unspeakable(location.path)
 
     def objection_to(self, found: StoredObject) -> str | None:
         """A key that XML 1.0 cannot carry: no DeleteObjects request could name it."""
@@ -171,25 +177,6 @@ class S3Store:
     def spellings(self, uri: str) -> tuple[str, ...]:
         """The lexical keys of *uri*: buckets have no links."""
         return claims(uri)
-
-    def _outside(self, location: Location) -> str | None:
-        root = self._root
-        below = location.segments[: len(root.segments)] == root.segments
-        if (location.scheme, location.bucket) != (root.scheme, root.bucket) or not below:
-            return "it lies outside the root of the artifact store"
-        return "it is the root of the artifact store" if location.segments == root.segments else None
-
-    def _is_ours(self, key: str) -> bool:
-        prefix = f"{self._root.path}/" if self._root.segments else ""
-        return key.startswith(prefix) and key != prefix and _unspeakable(key) is None
-
-    def _not_listed(self, location: Location) -> StoreRefused | None:
-        outside = self._outside(location)
-        if outside is None:
-            return None
-        return StoreRefused(
-            f"{location.key} is not listed: {outside}", f"Only what lies below {self._root.key} is listed."
-        )
 
     async def _probe(self) -> None:
         """Find out once whether this server honours an etag in a delete, with a key that does not exist."""
@@ -203,23 +190,23 @@ class S3Store:
                 return False  # a version is immutable; and a plain delete of a missing key would leave a delete marker
         except StoreRefused:  # the deletes themselves will say what is wrong
             return False
-        folder = "/".join([*self._root.segments, ""])
+        folder = "/".join([*self._root.location.segments, ""])
         absent = StoredObject(f"{folder}.marksweep-probe-{uuid4().hex}", 0, "0" * 32)
         try:
             answer = await self._client.send("other", "delete_objects", Delete=_request([absent], conditional=True))
         except EXPECTED as error:
             if code_of(error) in _NO_CONDITIONS:
-                self._client.meter.remark(f"s3://{self._root.bucket} takes no conditions in a delete: {_UNCONDITIONAL}")
+                self._client.meter.remark(f"s3://{self._bucket} takes no conditions in a delete: {_UNCONDITIONAL}")
             return False
         codes = {str(member.get("Code")) for member in answer.get("Errors") or ()}
         if codes & DENIED:
             self._client.meter.remark(
-                f"s3://{self._root.bucket} refuses conditions in a delete to these credentials (it wants"
+                f"s3://{self._bucket} refuses conditions in a delete to these credentials (it wants"
                 f" s3:GetObject): {_UNCONDITIONAL}"
             )
             return False
         if not codes:
-            self._client.meter.remark(f"s3://{self._root.bucket} ignores conditions in a delete: {_UNCONDITIONAL}")
+            self._client.meter.remark(f"s3://{self._bucket} ignores conditions in a delete: {_UNCONDITIONAL}")
         return bool(codes)
 
     async def _send_delete(self, objects: Sequence[StoredObject]) -> Mapping[str, Any]:
@@ -228,26 +215,13 @@ class S3Store:
 
     def _part(self, key: str) -> str:
         # S3 limits partitions, which are prefixes: here the folder of one step's outputs.
-        return "/".join(key.split("/")[: len(self._root.segments) + 1])
+        return "/".join(key.split("/")[: len(self._root.location.segments) + 1])
 
     def _repeated(self) -> None:
         self._client.meter.retries += 1
 
     def _explain(self, error: Exception) -> tuple[str, str]:
         return explain(error, self._scrub)
-
-
-def _root(store: ArtifactStore) -> Location:
-    try:
-        root = locate(store.root)
-    except UriRefused as refused:
-        raise StoreRefused(f"the root of artifact store {store.name} is refused: {refused}", _ROOT_REMEDY) from None
-    if root.scheme != "s3":
-        raise StoreRefused(f"{store.root} is not an S3 bucket", _ROOT_REMEDY)
-    return root
-
-
-_ROOT_REMEDY = "Register the store with a plain root such as s3://bucket/path."
 
 
 _UNCONDITIONAL = "an object that somebody rewrites between its last listing and its delete is deleted"
