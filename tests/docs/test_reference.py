@@ -19,6 +19,7 @@ from marksweep.plan import document
 from marksweep.plan.receipt import Receipt
 from marksweep.report.documents import RESULTS
 from marksweep.report.schemas import NAMES, file_name
+from marksweep.store.azure_options import KNOWN as AZURE_OPTIONS
 from marksweep.store.s3_options import KNOWN
 from marksweep.sweep.books import Books
 from tests.docs.generate_reference import commands, long_names, reference
@@ -233,3 +234,8 @@ def test_example_messages_are_the_programs() -> None:
         if len(words) > 4 and not any("…" not in run and run in source for run in runs):
             strange.append(message)
     assert strange == []
+
+
+def test_every_option_of_an_azure_store_is_documented() -> None:
+    """azure.md has each option that ``--store-options`` may hold."""
+    assert [option for option in AZURE_OPTIONS if f"`{option}`" not in page("how-to/azure.md")] == []

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import anew
-from tests.contract.conftest import s3_server
+from tests.contract.conftest import azure_server, azure_world, s3_server
 from tests.support.catalogs import RealCatalog
 from tests.support.cli import Cli
 
-__all__ = ["s3_server"]
+__all__ = ["azure_server", "azure_world", "s3_server"]
 
 
 _MEMORY = Path("/dev/shm")
