@@ -2,7 +2,8 @@
 
 Promises that every adapter keeps:
 
-* The catalog is never created, never migrated, and never written to but by :meth:`Catalog.claim` and its kin.
+* The catalog is never created, never migrated, and never written to but by :meth:`Catalog.claim` and its kin, and by
+  :meth:`Catalog.reinsert`.
 * ``survey`` and ``references`` see every kind of reference that the catalog can hold, or the catalog was refused on opening.
 * ``claim`` is exact: after it answered CLAIMED no reference to that version exists and none can be made; a version that a
   committed reference keeps alive is never claimed. It calls ``intent`` with what it is about to do, durably, before commit.
@@ -83,6 +84,10 @@ class ClaimAnswer(enum.Enum):
     """Somebody else holds the row at the moment, most likely to link it. Nothing is known: ask again, or keep it."""
 
 
+Image = Mapping[str, Sequence[Mapping[str, object]]]
+"""Table -> rows, each value as the database's driver gives and takes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """The answer for one version; ``image`` holds the rows that a claim removes (table -> rows), for an undo."""
@@ -90,11 +95,33 @@ class Claimed:
     id: str
     answer: ClaimAnswer
     detail: str = ""
-    image: Mapping[str, Sequence[Mapping[str, object]]] | None = None
+    image: Image | None = None
 
 
 Intent = Callable[[Sequence[Claimed]], None]
 """Called inside the transaction with all answers, before the commit; returns once they are durable, or raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A version that a sweep took: its id, its URI, and the ``image`` of its claim."""
+
+    id: str
+    uri: str
+    image: Image
+
+
+class Reinserted(enum.Enum):
+    """What became of the rows of a unit that was to be put back."""
+
+    BACK = "back"
+    THERE = "there"
+    """They are all there already, just as they were."""
+    REFUSED = "refused"
+
+
+Holder = Callable[[str, str], Image | None]
+"""Finds the image of another claim of the same sweep that holds the row of this table with this id; null if none does."""
 
 
 Sift = Callable[[Sequence[str]], Sequence[int]]
@@ -184,6 +211,17 @@ class Catalog(Protocol):
 
     def settle(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
         """Second look at rows that an only-artifact claim marked: CLAIMED, or their URI restored and REFERENCED."""
+        ...
+
+    def reinsert(
+        self, unit: Sequence[Lost], mode: Mode, since: datetime, holder: Holder, *, write: bool
+    ) -> tuple[Reinserted, str]:
+        """Undo the claims of *unit*, all or none, in one transaction; or why not. Without *write* only look whether one could.
+
+        Nothing that is there is overwritten: another row with an id or a name of theirs, a version or another row created or
+        changed *since* that claims their place, or a row that they refer to and that is gone, and they are REFUSED. Raises
+        :class:`InDoubt` when the answer to the commit was lost.
+        """
         ...
 
     def close(self) -> None: ...

@@ -11,6 +11,7 @@ from marksweep.cli.demo.command import demo
 from marksweep.cli.keys import keys
 from marksweep.cli.mark_commands import explain, mark
 from marksweep.cli.plan_commands import approve, show, status, verify
+from marksweep.cli.restore_commands import restore
 from marksweep.cli.sweep_commands import prune, sweep
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (mark, show, verify, approve, sweep, status, explain, prune, demo):
+for command in (mark, show, verify, approve, sweep, status, restore, explain, prune, demo):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

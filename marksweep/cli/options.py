@@ -54,6 +54,14 @@ MaxRate = Annotated[
 Concurrency = Annotated[
     int, typer.Option("--concurrency", min=1, max=1000, help="Requests to one store that are under way at once.")
 ]
+Trash = Annotated[
+    Path | None,
+    typer.Option(
+        "--trash",
+        metavar="DIR",
+        help="Move local files there (same disk) instead of deleting: `restore` brings them back.",
+    ),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
 EXPIRES_DEFAULT = "14d"
 Expires = Annotated[str, typer.Option("--expires", help="How long the plan may wait for its sweep.")]

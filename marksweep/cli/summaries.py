@@ -110,6 +110,7 @@ def books_facts(books: Books) -> BooksFacts:
         objects=books.objects,
         bytes=books.bytes,
         left=books.left,
+        restored=books.restored,
     )
 
 

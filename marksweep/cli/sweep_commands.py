@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,11 @@ from marksweep.errors import ExitStatus, Interrupted, UsageError
 from marksweep.store.tuning import CONCURRENCY, PAGE_SIZE, Tuning
 
 if TYPE_CHECKING:
+    from marksweep.catalog.port import Catalog
     from marksweep.cli.screen import Screen
     from marksweep.cli.sweeping import SweepRequest
+    from marksweep.cli.wire import StoreAdapters
+    from marksweep.plan.verify import VerifiedPlan
     from marksweep.report.documents import Document, PlanSummary
 
 
@@ -37,6 +41,7 @@ def sweep(
     drain: opt.Drain = None,
     lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
+    trash: opt.Trash = None,
     page_size: opt.PageSize = PAGE_SIZE,
     concurrency: opt.Concurrency = CONCURRENCY,
     max_rate: opt.MaxRate = None,
@@ -80,6 +85,7 @@ def sweep(
                 stores = store_adapters(store_options, tuning)
                 if dry_run:
                     return rehearse_plan(screen, verified, opened, stores)
+                request, stores = with_trash(screen, trash, verified, opened, request, stores)
                 if not yes and not finished(verified):
                     ask(screen, summary(verified, now))
                 return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell), first)
@@ -104,6 +110,7 @@ def prune(
     drain: opt.Drain = None,
     lag: opt.Lag = None,
     batch_size: opt.BatchSize = None,
+    trash: opt.Trash = None,
     page_size: opt.PageSize = PAGE_SIZE,
     concurrency: opt.Concurrency = CONCURRENCY,
     max_rate: opt.MaxRate = None,
@@ -142,6 +149,7 @@ def prune(
                     return PruneResult(plan=found, sweep=None), ExitStatus.DONE
                 if not json:
                     screen.show(ShowResult(plan=found, entries=()))
+                request, stores = with_trash(screen, trash, plan, opened, request, stores)
                 if not yes:
                     ask(screen, found)
                 result, status = sweep_plan(screen, plan, opened, stores, request, lambda: signer)
@@ -160,6 +168,27 @@ def sweep_request(
     wait = read_duration("--drain", drain) if drain is not None else DRAIN
     settles = read_duration("--lag", lag) if lag is not None else timedelta(0)
     return SweepRequest(ignore_errors, batch, wait, settles, accept_instance)
+
+
+def with_trash(
+    screen: Screen,
+    given: Path | None,
+    plan: VerifiedPlan,
+    catalog: Catalog,
+    request: SweepRequest,
+    stores: StoreAdapters,
+) -> tuple[SweepRequest, StoreAdapters]:
+    """How to sweep *plan*, and its stores, with the trash that is *given*, or that its sweep began with."""
+    from marksweep.cli.trash import plan_folder, trash_of
+
+    trash = trash_of(given, plan, catalog)
+    if trash is None:
+        return request, stores
+    for store in plan.header.stores:
+        if store.flavor != "local":
+            screen.tell(f"{store.root} is no local store: what it deletes, it can bring back itself for a while.")
+    screen.tell(f"Local files go to the trash {plan_folder(trash, plan)}.")
+    return replace(request, trash=trash), stores.with_trash(plan_folder(trash, plan))
 
 
 def check_terminal() -> None:

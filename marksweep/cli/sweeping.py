@@ -18,11 +18,13 @@ from marksweep.cli.identity import Signing
 from marksweep.cli.interrupts import Interrupt
 from marksweep.cli.screen import Screen
 from marksweep.cli.summaries import books_facts, canary_facts, requests
+from marksweep.cli.trash import BOUND
 from marksweep.cli.wire import database_clock
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog, UsageError
 from marksweep.model.instant import to_text
 from marksweep.model.outcome import Mode
 from marksweep.plan.receipt import Outcomes, Receipt, write_receipt
+from marksweep.plan.swept import SweptPlan
 from marksweep.plan.verify import VerifiedPlan
 from marksweep.report.documents import CanaryFacts, Line, SweepResult
 from marksweep.report.progress import SweepProgress
@@ -52,6 +54,7 @@ class SweepRequest:
     drain: timedelta
     lag: timedelta
     accept_instance: str | None
+    trash: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def check_canary(plan: VerifiedPlan, request: CanaryRequest) -> None:
         )
 
 
-def check_catalog(plan: VerifiedPlan, catalog: Catalog, accept_instance: str | None) -> None:
+def check_catalog(plan: VerifiedPlan | SweptPlan, catalog: Catalog, accept_instance: str | None) -> None:
     """Raise OtherCatalog unless *plan* was made for *catalog* as it is now."""
     planned, met = plan.header.catalog, catalog.identity()
     for what, was, is_, since in (
@@ -129,10 +132,10 @@ def sweep_plan(
     planned = plan.header.totals.entries
     with ExitStack() as stack:
         clock = database_clock(catalog)
-        with _writing_beside(plan.path):
+        with writing_beside(plan.path):
             stack.enter_context(held(plan.path))
             stack.enter_context(catalog.sole_sweeper())
-            journal = _journal(plan, catalog, clock)
+            journal = _journal(plan, catalog, clock, request.trash)
         stack.callback(journal.close)
         key = signing().key
         before = _settled(journal)
@@ -154,13 +157,13 @@ def sweep_plan(
     return result, found.status
 
 
-def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime]) -> Journal:
+def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime], trash: Path | None) -> Journal:
     """The plan's journal, begun only if the catalog holds what it held; raise GuardRefused if its tables collapsed."""
     path = journal_path(plan.path)
     if not path.exists():
         check_census(plan, catalog, {})
-        return Journal(path, _binding(plan), clock)
-    journal = Journal(path, _binding(plan), clock)
+        return Journal(path, binding(plan, trash), clock)
+    journal = Journal(path, binding(plan, trash), clock)
     try:
         check_census(plan, catalog, journal.removed())
     except MarksweepError as error:
@@ -171,7 +174,7 @@ def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime]
 
 
 @contextmanager
-def _writing_beside(plan: Path) -> Iterator[None]:
+def writing_beside(plan: Path) -> Iterator[None]:
     """A folder that the lock and the journal cannot be written to is the user's to change."""
     try:
         yield
@@ -219,13 +222,15 @@ def _stores(plan: VerifiedPlan, catalog: Catalog, stores: Stores) -> AbstractAsy
     return open_stores([s.root for s in plan.header.stores], catalog.stores(), stores)
 
 
-def _binding(plan: VerifiedPlan) -> dict[str, str]:
+def binding(plan: VerifiedPlan | SweptPlan, trash: Path | None = None) -> dict[str, str]:
+    """What a journal of the sweep of *plan* is bound to, its *trash* among it."""
     catalog = plan.header.catalog
     return {
         "plan": plan.digest,
         "plan_id": plan.header.plan.id,
         "server_id": catalog.server_id,
         "mode": plan.header.plan.mode,
+        **({BOUND: str(trash)} if trash is not None else {}),
     }
 
 

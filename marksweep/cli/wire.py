@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class StoreAdapters:
         if store.flavor == "local":
             from marksweep.store import local
 
-            return local.open_store(store, may_be_empty=False)
+            return local.open_store(store, tuning=self._tuning, may_be_empty=False)
         module = _MODULES[store.flavor]
         try:
             adapter = importlib.import_module(f"marksweep.store.{module}")
@@ -87,15 +88,38 @@ class StoreAdapters:
                 f"store {store.name!r} has the flavor {store.flavor}, and {missing.name} is not installed",
                 f"install it: pip install 'marksweep[{module}]'",
             ) from None
-        options = {**self._options.get("*", {}), **self._options.get(store.name, {})}
+        options = {**self._for_all(module), **self._options.get(store.name, {})}
         opener: StoreOpener = adapter.open_store(store, options, tuning=self._tuning, meter=self.meter)
         return opener
+
+    def _for_all(self, module: str) -> dict[str, object]:
+        # What "*" says is for every store that knows it; what none knows is passed on, to be refused by name.
+        known = {name: _known(name) for name in set(_MODULES.values()) - {"local"}}
+        return {
+            option: value
+            for option, value in self._options.get("*", {}).items()
+            if option in known[module] or not any(option in names for names in known.values())
+        }
+
+    def with_trash(self, trash: Path | None) -> StoreAdapters:
+        """The same, and local files are moved to the folder *trash* instead of being deleted."""
+        made = StoreAdapters(self._options, replace(self._tuning, trash=trash))
+        made.meter = self.meter
+        return made
 
     def root_keys(self, store: ArtifactStore) -> tuple[str, ...]:
         return self.spellings(store.root) if store.root else ()
 
     def spellings(self, uri: str) -> tuple[str, ...]:
         return self._paths.spellings(uri)
+
+    def sole_keys(self, uris: Sequence[str]) -> Sequence[str | None]:
+        return self._paths.sole_keys(uris)
+
+
+def _known(module: str) -> frozenset[str]:
+    options: frozenset[str] = importlib.import_module(f"marksweep.store.{module}_options").KNOWN
+    return options
 
 
 def store_adapters(options_file: Path | None, tuning: Tuning | None = None) -> StoreAdapters:

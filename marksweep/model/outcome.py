@@ -12,6 +12,8 @@ class KeptBecause(enum.StrEnum):
     REFERENCED = "referenced"
     CHANGED = "changed"
     PROTECTED = "protected"
+    RESTORED = "restored"
+    """It was deleted, and brought back by `marksweep restore`."""
 
 
 @dataclass(frozen=True, slots=True)

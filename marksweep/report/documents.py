@@ -137,7 +137,7 @@ class Line(Document, frozen=True, kw_only=True):
 
 
 class BooksFacts(Document, frozen=True, kw_only=True):
-    """planned = deleted + gone + referenced + changed + protected + failed + not_attempted, over all runs of the plan.
+    """planned = deleted + gone + referenced + changed + protected + restored + failed + not_attempted, over all runs.
 
     ``objects`` and ``bytes`` are what the stores confirmed as deleted; ``left`` are objects that appeared meanwhile.
     """
@@ -154,6 +154,7 @@ class BooksFacts(Document, frozen=True, kw_only=True):
     objects: int
     bytes: int
     left: int
+    restored: int = 0
 
 
 class HarmedFacts(Document, frozen=True, kw_only=True):
@@ -195,6 +196,25 @@ class SweepResult(Document, frozen=True, kw_only=True):
     requests: RequestFacts
     remarks: tuple[str, ...] = ()
     receipt: str | None
+    seconds: float
+    status: int
+
+
+class RestoreResult(Document, frozen=True, kw_only=True):
+    """``restore``: of the entries that the sweep took (``swept``), how many are back and how many could not be, with the
+    first hundred reasons; the objects and bytes that the stores brought back. For a dry run, what could be.
+    """
+
+    path: str
+    digest: str
+    mode: Mode
+    dry_run: bool
+    swept: int
+    restored: int
+    refused: int
+    objects: int
+    bytes: int
+    lines: tuple[Line, ...]
     seconds: float
     status: int
 
@@ -288,6 +308,7 @@ RESULTS: dict[str, type[Document]] = {
     "approve": ApproveResult,
     "sweep": SweepResult,
     "status": StatusResult,
+    "restore": RestoreResult,
     "explain": ExplainResult,
     "keys": KeyResult,
     "prune": PruneResult,

@@ -17,6 +17,7 @@ from marksweep.report.documents import (
     KeyResult,
     MarkResult,
     PruneResult,
+    RestoreResult,
     ShowResult,
     StatusResult,
     SweepResult,
@@ -25,6 +26,7 @@ from marksweep.report.documents import (
 from marksweep.report.explain_view import error_view, explain_view
 from marksweep.report.parts import Part, Verbatim
 from marksweep.report.plan_view import mark_view, prune_view, show_view
+from marksweep.report.restore_view import restore_view
 from marksweep.report.sweep_view import status_view, sweep_view
 from marksweep.report.trust_view import approve_view, keys_view, verify_view
 
@@ -39,6 +41,7 @@ VIEWS: dict[type[Document], Callable[[Any, int], Iterator[Part]]] = {
     ApproveResult: approve_view,
     SweepResult: sweep_view,
     StatusResult: status_view,
+    RestoreResult: restore_view,
     ExplainResult: explain_view,
     KeyResult: keys_view,
     ErrorResult: error_view,

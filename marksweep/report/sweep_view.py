@@ -108,7 +108,7 @@ def _headline(result: SweepResult, width: int) -> Text:
     if result.dry_run:
         said = f"a sweep now would delete {books.deleted:,} of {counted(books.planned, 'entry', 'entries')}"
         return headline(words(f"Dry run of {result.path}", STRONG), [said], width)
-    kept = books.referenced + books.changed + books.protected
+    kept = books.referenced + books.changed + books.protected + books.restored
     if books.failed:
         state = Text(f"{books.failed:,} failed", style=BAD)
     elif books.not_attempted:
@@ -137,6 +137,7 @@ def _table(books: BooksFacts, mode: Mode, *, dry_run: bool) -> Part:
         ("kept: referenced", books.referenced, "something refers to it again", CAUTION),
         ("kept: changed", books.changed, "row or objects are not as planned", CAUTION),
         ("kept: protected", books.protected, "something alive uses its place", CAUTION),
+        *([("kept: restored", books.restored, "deleted, and brought back since", CAUTION)] if books.restored else []),
         ("would fail" if dry_run else "failed", books.failed, "see below; the next run tries again", BAD),
         ("not attempted", books.not_attempted, "left for the next run", BAD),
     ]
@@ -215,5 +216,5 @@ def _next(result: SweepResult) -> Iterator[Part]:
     elif books.failed or books.not_attempted:
         yield Text("Not everything is done. Run the same command again: it resumes.", style=STRONG)
         yield from commands([("resume", again)])
-    elif books.referenced or books.changed or books.protected:
+    elif books.referenced or books.changed or books.protected or books.restored:
         yield Text("What was kept stays kept under this plan; `marksweep mark` looks at it afresh.", style=QUIET)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime
 
 import anyio
 from anyio import to_thread
 
 from marksweep.errors import StoreRefused
-from marksweep.model.store import KeyFailed, KeyOutcome, StoredObject, Undo
+from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
 from marksweep.model.uri import Location, UriRefused, locate
 from marksweep.model.version import ArtifactStore
 from marksweep.store import local_fs
+from marksweep.store.local_links import Links
+from marksweep.store.local_trash import Trash
+from marksweep.store.local_trash_place import open_trash
 from marksweep.store.port import Store
 from marksweep.store.realpath import RealPaths, local_path
+from marksweep.store.tuning import Meter, Tuning
 from marksweep.store.windows import Listed, gather, windows
 
 THREADS = 4
@@ -28,12 +33,25 @@ PER_HOP = 32
 KEYS_PER_HOP = 500
 """Keys that one hop to a worker thread deletes."""
 
+_NOT_PLAIN = "it is not a plain path below the root"
+
+
+_PLAIN = Tuning()
+
 
 @asynccontextmanager
-async def open_store(store: ArtifactStore, *, may_be_empty: bool = True) -> AsyncIterator[Store]:
+async def open_store(
+    store: ArtifactStore,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    tuning: Tuning = _PLAIN,
+    meter: Meter | None = None,
+    may_be_empty: bool = True,
+) -> AsyncIterator[Store]:
     """Open the local folder that *store* names. Raises StoreRefused unless it exists; it is never created.
 
-    With *may_be_empty* off an empty folder is refused, too: most likely nothing is mounted on it.
+    Of *tuning* only ``trash`` says something here; no *overrides* are known, and no requests are sent. With *may_be_empty*
+    off an empty folder is refused, too: most likely nothing is mounted on it.
     """
     path = local_path(store.root)
     if path is None:
@@ -42,27 +60,28 @@ async def open_store(store: ArtifactStore, *, may_be_empty: bool = True) -> Asyn
         real, root = local_fs.open_root(path)
     except (OSError, ValueError) as error:
         raise _refused(store.root, _reason(error), "Mount it, or run marksweep where it is mounted.") from None
-    if not may_be_empty and not os.listdir(root):  # noqa: PTH208 - a descriptor, not a path
-        os.close(root)
-        raise _refused(store.root, "it is empty", "Mount it, or run marksweep where it is mounted.")
-    try:
-        yield LocalStore(store.root, real, root)
-    finally:
-        os.close(root)
+    with ExitStack() as stack:
+        stack.callback(os.close, root)
+        if not may_be_empty and not os.listdir(root):  # noqa: PTH208 - a descriptor, not a path
+            raise _refused(store.root, "it is empty", "Mount it, or run marksweep where it is mounted.")
+        trash = stack.enter_context(open_trash(tuning.trash, store.id, root, real)) if tuning.trash else None
+        yield LocalStore(store.root, real, root, trash)
 
 
 class LocalStore:
     """An open local store. Keys are paths relative to its root."""
 
-    def __init__(self, root: str, real: str, descriptor: int) -> None:
+    def __init__(self, root: str, real: str, descriptor: int, trash: Trash | None = None) -> None:
         self._name = root
+        self._trash = trash
         self._root = descriptor
         self._roots = _roots(root, real)
+        self._links = Links(descriptor)
         self._paths = RealPaths()
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def undo(self) -> Undo:
-        """A deleted file is gone."""
+        """A deleted file is gone: whether there will be a trash is known when the plan is swept."""
         return Undo.NONE
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
@@ -76,18 +95,15 @@ class LocalStore:
         return windows(locations, self._list_many, batch=PER_HOP, window=2 * THREADS * PER_HOP)
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
-        """Unlink each object that still has the listed size and mtime; the others are reported and left alone."""
+        """Unlink each object that still has the listed size and mtime, or move it to the trash; others are left alone."""
         wanted = {found.key: found for found in objects}
-        outcomes: list[KeyOutcome] = [
-            KeyFailed(key, "InvalidKey", "it is not a plain path below the root")
-            for key in wanted
-            if not _is_plain(key)
-        ]
+        outcomes: list[KeyOutcome] = [KeyFailed(key, "InvalidKey", _NOT_PLAIN) for key in wanted if not _is_plain(key)]
         plain = [found for key, found in wanted.items() if _is_plain(key)]
 
         async def unlink(part: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
             # Not abandoned on cancel: a thread that deletes is waited for.
-            return await to_thread.run_sync(local_fs.delete_objects, self._root, part, limiter=self._threads)
+            remove = local_fs.delete_objects if self._trash is None else self._trash.take
+            return await to_thread.run_sync(remove, self._root, part, limiter=self._threads)
 
         for part in await gather([plain[at : at + KEYS_PER_HOP] for at in range(0, len(plain), KEYS_PER_HOP)], unlink):
             outcomes += part
@@ -100,13 +116,39 @@ class LocalStore:
             return
         await to_thread.run_sync(local_fs.remove_empty_folders, self._root, segments, limiter=self._threads)
 
+    async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
+        """What lies in the trash of it. Raises StoreRefused when there is no trash, or it cannot be read."""
+        segments, trash = self._segments(location), self._trash
+        if isinstance(segments, str):
+            raise _refused(location.path, segments, f"Only what lies below {self._name} is brought back.")
+        if trash is None:
+            raise _refused(
+                location.path, "what is deleted from a local store without a trash is gone", "Sweep with --trash DIR."
+            )
+        try:
+            return await to_thread.run_sync(trash.held, segments, since, limiter=self._threads)
+        except (OSError, ValueError) as error:
+            raise _refused(trash.shown, _reason(error), "Make it readable for the user that runs marksweep.") from None
+
+    async def undelete(self, objects: Sequence[StoredObject]) -> Sequence[KeyFailed | KeyDenied]:
+        """Move these back out of the trash; a path that is taken stays as it is."""
+        failures: list[KeyFailed | KeyDenied] = [
+            KeyFailed(o.key, "InvalidKey", _NOT_PLAIN) for o in objects if not _is_plain(o.key)
+        ]
+        if self._trash is None:
+            return [KeyFailed(o.key, "NoTrash", "this store was opened without its trash") for o in objects]
+        plain = [o for o in objects if _is_plain(o.key)]
+        return failures + await to_thread.run_sync(self._trash.give_back, self._root, plain, limiter=self._threads)
+
     def objection(self, location: Location) -> str | None:
-        """Outside the root, the root itself, or a symbolic link at or above the location."""
+        """Outside the root, the root itself, the trash, or a symbolic link at or above the location."""
         segments = self._segments(location)
         if isinstance(segments, str):
             return segments
+        if self._trash is not None and segments[0] == self._trash.inside:
+            return "it lies in the trash"
         try:
-            link = local_fs.first_link(self._root, segments)
+            link = self._links.first("/".join(segments))
         except (OSError, ValueError) as error:
             return f"its folders cannot be read: {_reason(error)}"
         return None if link is None else f"its path holds a symbolic link: {link}"

@@ -12,11 +12,12 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, KeyOutcome, StoredObject
+from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
 
 Segments = tuple[str, ...]
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a folder is opened: one that is there, and is no link."""
 
 
 class LinkInTheWay(OSError):
@@ -32,7 +33,7 @@ def open_root(path: str) -> tuple[str, int]:
     Raises OSError unless it is a folder that exists.
     """
     real = os.path.realpath(path, strict=True)
-    return real, os.open(real, _FOLDER)
+    return real, os.open(real, FOLDER)
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def folder(root: int, segments: Sequence[str]) -> Iterator[int]:
 
     Raises FileNotFoundError, NotADirectoryError, :class:`LinkInTheWay`, or another OSError of the walk.
     """
-    current = os.open(".", _FOLDER, dir_fd=root)
+    current = os.open(".", FOLDER, dir_fd=root)
     try:
         for depth, name in enumerate(segments):
             below = _step(current, name, segments[: depth + 1])
@@ -54,7 +55,7 @@ def folder(root: int, segments: Sequence[str]) -> Iterator[int]:
 
 def _step(parent: int, name: str, path: Sequence[str]) -> int:
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        return os.open(name, FOLDER, dir_fd=parent)
     except OSError as error:
         # Linux says ENOTDIR for a link here, BSD and macOS say ELOOP.
         if error.errno in (errno.ENOTDIR, errno.ELOOP) and _is_link(parent, name):
@@ -132,18 +133,19 @@ def _folders(root: int, segments: Segments) -> Iterator[tuple[Segments, list[tup
 def delete_objects(root: int, objects: Sequence[StoredObject]) -> list[KeyOutcome]:
     """Unlink each of *objects* that is still as it was listed: a link itself, never what it points at."""
     outcomes: list[KeyOutcome] = []
-    for place, members in _by_folder(objects).items():
+    for place, members in by_folder(objects).items():
         try:
             with folder(root, place) as parent:
                 outcomes += [_unlink(parent, found) for found in members]
         except (FileNotFoundError, NotADirectoryError):
             outcomes += [KeyGone(found.key) for found in members]
         except (OSError, ValueError) as error:
-            outcomes += [_failed(found.key, error) for found in members]
+            outcomes += [failed(found.key, error) for found in members]
     return outcomes
 
 
-def _by_folder(objects: Sequence[StoredObject]) -> dict[Segments, list[StoredObject]]:
+def by_folder(objects: Sequence[StoredObject]) -> dict[Segments, list[StoredObject]]:
+    """*objects* by the folder that they lie in."""
     folders: dict[Segments, list[StoredObject]] = {}
     for found in objects:
         folders.setdefault(tuple(found.key.split("/")[:-1]), []).append(found)
@@ -160,13 +162,15 @@ def _unlink(parent: int, found: StoredObject) -> KeyOutcome:
     except FileNotFoundError:
         return KeyGone(found.key)
     except (OSError, ValueError) as error:
-        return _failed(found.key, error)
+        return failed(found.key, error)
     return KeyDeleted(found.key)
 
 
-def _failed(key: str, error: OSError | ValueError) -> KeyFailed:
+def failed(key: str, error: OSError | ValueError) -> KeyFailed | KeyDenied:
+    """What the system said of *key*: denied where rights are missing."""
     if isinstance(error, OSError):
-        return KeyFailed(
+        kind = KeyDenied if isinstance(error, PermissionError) else KeyFailed
+        return kind(
             key, errno.errorcode.get(error.errno or 0, "OSError"), error.strerror or "the system gave no reason"
         )
     return KeyFailed(key, "InvalidKey", "no file can have this name")

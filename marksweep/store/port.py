@@ -108,3 +108,7 @@ class Stores(Protocol):
     def spellings(self, uri: str) -> tuple[str, ...]:
         """Every key that *uri* means: :func:`marksweep.model.uri.claims`, and local paths with their links resolved."""
         ...
+
+    def sole_keys(self, uris: Sequence[str]) -> Sequence[str | None]:
+        """The key of each URI that is plain and has no other; None: ask :meth:`spellings`. For the millions of a catalog."""
+        ...

@@ -87,7 +87,10 @@ async def _undelete_page(call: Call, page: Sequence[StoredObject], explain: Expl
         code, message = explain(error)
         return [KeyFailed(found.key, code, message) for found in page]
     unmarked = {
-        (str(d.get("Key")), str(d.get("VersionId") or d.get("DeleteMarkerVersionId")))  # SeaweedFS names only the latter
+        (
+            str(d.get("Key")),
+            str(d.get("VersionId") or d.get("DeleteMarkerVersionId")),
+        )  # SeaweedFS names only the latter
         for d in answer.get("Deleted") or ()
     }
     refused = {str(e.get("Key")): e for e in answer.get("Errors") or ()}

@@ -25,6 +25,7 @@ class Books:
     objects: int
     bytes: int
     left: int
+    restored: int = 0
 
     @property
     def not_attempted(self) -> int:
@@ -33,7 +34,7 @@ class Books:
 
     @property
     def kept(self) -> int:
-        return self.referenced + self.changed + self.protected
+        return self.referenced + self.changed + self.protected + self.restored
 
     @property
     def status(self) -> ExitStatus:
@@ -66,4 +67,5 @@ def books(planned: int, tallies: Sequence[Tally]) -> Books:
         objects=sum(t.objects for t in tallies),
         bytes=sum(t.bytes for t in tallies),
         left=sum(t.left for t in tallies),
+        restored=entries("kept", KeptBecause.RESTORED.value),
     )

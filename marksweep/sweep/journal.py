@@ -145,7 +145,7 @@ class Journal(JournalReader):
         rows = [
             (
                 i.entry.id, i.unit, i.entry.uri, i.entry.updated, "intended", batch, i.entry.objects, i.entry.bytes, now,
-                _keys(i.objects),
+                encoded_keys(i.objects),
                 encoded(i.image),
             )
             for i in intended
@@ -273,10 +273,11 @@ def _columns(outcome: Outcome) -> tuple[str, int, int, int, str | None, str | No
 
 def _pending(row: tuple[str, str, str, str, int, bytes | None, str]) -> Pending:
     id_, unit, uri, updated, batch, keys, at = row
-    return Pending(id_, unit, uri, updated, batch, _objects(keys), from_text(at))
+    return Pending(id_, unit, uri, updated, batch, decoded_keys(keys), from_text(at))
 
 
-def _keys(objects: Sequence[StoredObject]) -> bytes:
+def encoded_keys(objects: Sequence[StoredObject]) -> bytes:
+    """Objects as the journal holds them."""
     return orjson.dumps(
         [
             (
@@ -290,7 +291,8 @@ def _keys(objects: Sequence[StoredObject]) -> bytes:
     )
 
 
-def _objects(keys: bytes | None) -> tuple[StoredObject, ...]:
+def decoded_keys(keys: bytes | None) -> tuple[StoredObject, ...]:
+    """The objects that :func:`encoded_keys` wrote."""
     decoded = orjson.loads(keys) if keys else []
     return tuple(
         StoredObject(k.encode("latin-1").decode("utf-8", "surrogateescape"), size, tag, *version)

@@ -77,6 +77,11 @@ class JournalReader:
         with self._lock:
             return dict(self._db.execute(_REMOVED).fetchall())
 
+    def restoring(self) -> int:
+        """How many entries a restore began to bring back, and has not."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM entry WHERE state = 'restoring'").fetchone()[0])
+
     def meta(self) -> dict[str, str]:
         """What the journal is bound to, and when it was begun."""
         with self._lock:

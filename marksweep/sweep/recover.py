@@ -19,6 +19,11 @@ PAGE = 500
 
 def vouch(plan: VerifiedPlan, journal: Journal) -> None:
     """Raise GuardRefused unless all that *journal* holds as begun is the plan's: it may skip work, never authorise it."""
+    if restoring := journal.restoring():
+        raise GuardRefused(
+            f"a restore of {restoring} entries of this plan was begun and has not ended",
+            "run `marksweep restore` on the plan again: it goes on from there; then sweep",
+        )
     begun, units = journal.begun(), plan.units()
     while begun and (page := list(itertools.islice(units, PAGE))):
         planned = {(e.id, unit[0].id, e.uri, e.updated) for unit in page for e in unit}

@@ -9,10 +9,23 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from marksweep.catalog.port import Capabilities, Claimed, ClaimRequest, ClaimRules, Identity, Intent, Places, Sift
+from marksweep.catalog.port import (
+    Capabilities,
+    Claimed,
+    ClaimRequest,
+    ClaimRules,
+    Holder,
+    Identity,
+    Intent,
+    Lost,
+    Places,
+    Reinserted,
+    Sift,
+)
 from marksweep.errors import StoreRefused
-from marksweep.model.store import KeyDeleted, KeyOutcome, StoredObject, Undo
-from marksweep.model.uri import Location, claims
+from marksweep.model.outcome import Mode
+from marksweep.model.store import KeyDeleted, KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
+from marksweep.model.uri import Location, claims, plain_key
 from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 from marksweep.store.port import Store, StoreOpener
 from marksweep.store.realpath import RealPaths
@@ -109,6 +122,11 @@ class FakeCatalog:
     def settle(self, requests: Sequence[ClaimRequest], rules: ClaimRules, intent: Intent) -> Sequence[Claimed]:
         raise NotImplementedError
 
+    def reinsert(
+        self, unit: Sequence[Lost], mode: Mode, since: datetime, holder: Holder, *, write: bool
+    ) -> tuple[Reinserted, str]:
+        raise NotImplementedError
+
     def close(self) -> None: ...
 
 
@@ -148,6 +166,13 @@ class FakeStore:
         await anyio.lowlevel.checkpoint()
         return [KeyDeleted(found.key) for found in objects if self.objects.pop(found.key, None) is not None]
 
+    async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
+        raise StoreRefused("nothing comes back from here", "try another")
+
+    async def undelete(self, objects: Sequence[StoredObject]) -> Sequence[KeyFailed | KeyDenied]:
+        await anyio.lowlevel.checkpoint()
+        return [KeyFailed(found.key, "NotFound", "it is gone") for found in objects]
+
     async def tidy(self, location: Location) -> None:
         await anyio.lowlevel.checkpoint()
 
@@ -185,6 +210,9 @@ class FakeStores:
 
     def spellings(self, uri: str) -> tuple[str, ...]:
         return self.spell(uri)
+
+    def sole_keys(self, uris: Sequence[str]) -> Sequence[str | None]:
+        return [key if self.spell(uri) == (key := plain_key(uri),) else None for uri in uris]
 
 
 def real_path_stores() -> FakeStores:

@@ -15,10 +15,13 @@ from marksweep.catalog.port import (
     Claimed,
     ClaimRequest,
     ClaimRules,
+    Holder,
     Identity,
     InDoubt,
     Intent,
+    Lost,
     Places,
+    Reinserted,
     Sift,
 )
 from marksweep.catalog.zenml import known, survey
@@ -28,10 +31,12 @@ from marksweep.catalog.zenml.database import Database, Row
 from marksweep.catalog.zenml.discover import Place
 from marksweep.catalog.zenml.newcomers import Newcomers
 from marksweep.catalog.zenml.references import references
+from marksweep.catalog.zenml.reinsert import Reinserter
 from marksweep.catalog.zenml.schema import Schema, current_revision, reflect
 from marksweep.catalog.zenml.soft import Mentions
 from marksweep.catalog.zenml.stores import artifact_stores
 from marksweep.errors import CatalogNotUnderstood, Incomplete, UsageError
+from marksweep.model.outcome import Mode
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 
@@ -220,6 +225,12 @@ class ZenmlCatalog:
     def overlapping(self, uris: Mapping[str, str], since: datetime) -> Mapping[str, str]:
         return self._read(lambda connection: self._newcomers.overlapping(connection, uris, since))
 
+    def reinsert(
+        self, unit: Sequence[Lost], mode: Mode, since: datetime, holder: Holder, *, write: bool
+    ) -> tuple[Reinserted, str]:
+        reinserter = Reinserter(self._database, self._schema, self._newcomers, self._check_schema)
+        return self._repeated(lambda: reinserter.answer(unit, mode, since, holder, write=write))
+
     def close(self) -> None:
         self._mentions.close()
         self._database.close()
@@ -249,14 +260,17 @@ class ZenmlCatalog:
             self._mentions.refresh(connection, now)  # the long part of both outside of the transaction
             self._newcomers.look(connection, rules.since)
         with self._database.writing() as connection:
-            revision = current_revision(connection)
-            if revision != self._schema.revision or not self._database.unmoved(connection):
-                raise CatalogNotUnderstood(
-                    "the catalog's schema changed while the sweep was running: somebody migrated it",
-                    "make a new plan with a marksweep that knows the new release",
-                )
+            self._check_schema(connection)
             self._mentions.refresh(connection, now, held=True)
             yield self._claimer(connection, lock)
+
+    def _check_schema(self, connection: sa.Connection) -> None:
+        revision = current_revision(connection)
+        if revision != self._schema.revision or not self._database.unmoved(connection):
+            raise CatalogNotUnderstood(
+                "the catalog's schema changed while the sweep was running: somebody migrated it",
+                "make a new plan with a marksweep that knows the new release",
+            )
 
 
 def _unlocked(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Row]:

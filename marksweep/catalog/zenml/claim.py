@@ -21,6 +21,7 @@ from marksweep.catalog.zenml.newcomers import Newcomers
 from marksweep.catalog.zenml.references import references
 from marksweep.catalog.zenml.schema import Schema
 from marksweep.catalog.zenml.soft import Mentions
+from marksweep.catalog.zenml.stored import stored
 from marksweep.catalog.zenml.survey import utc
 from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.outcome import Mode
@@ -131,7 +132,7 @@ class Claimer:
         batch = sorted(known.row_id(c.id) for c in claimed if c.answer is ClaimAnswer.CLAIMED)
         version = self.schema.table("artifact_version")
         images: dict[str, dict[str, list[dict[str, object]]]] = {}
-        rows = self.connection.execute(sa.select(version).where(version.c.id.in_(batch))).mappings().all()
+        rows = self.connection.execute(stored(version).where(version.c.id.in_(batch))).mappings().all()
         for row in rows:
             images.setdefault(row["id"], {}).setdefault(str(version.name), []).append(_image(row))
         if rules.mode is Mode.ONLY_ARTIFACT:
@@ -139,7 +140,7 @@ class Claimer:
             self._exactly(self.connection.execute(marked).rowcount, len(batch))
         else:
             for table, owner in self._owned(rules, batch):
-                if owned := self.connection.execute(sa.select(table).where(owner)).mappings().all():
+                if owned := self.connection.execute(stored(table).where(owner)).mappings().all():
                     self.connection.execute(sa.delete(table).where(owner))
                 for row in owned:
                     images[_owner_id(row)].setdefault(str(table.name), []).append(_image(row))
@@ -175,12 +176,12 @@ class Claimer:
         batch = self._without_versions([row.id for row in self.lock(self.connection, old.order_by(artifact.c.id))])
         if not batch:
             return
-        gone = self.connection.execute(sa.select(artifact).where(artifact.c.id.in_(batch))).mappings().all()
+        gone = self.connection.execute(stored(artifact).where(artifact.c.id.in_(batch))).mappings().all()
         for row in gone:
             images[artifacts[row["id"]]].setdefault(str(artifact.name), []).append(_image(row))
         for table in self.schema.owned_resources:
             owned = sa.and_(table.c.resource_type == known.RESOURCE_ARTIFACT, table.c.resource_id.in_(batch))
-            for row in self.connection.execute(sa.select(table).where(owned)).mappings().all():
+            for row in self.connection.execute(stored(table).where(owned)).mappings().all():
                 images[artifacts[row["resource_id"]]].setdefault(str(table.name), []).append(_image(row))
             self.connection.execute(sa.delete(table).where(owned))
         self._exactly(self.connection.execute(sa.delete(artifact).where(artifact.c.id.in_(batch))).rowcount, len(gone))
@@ -237,7 +238,7 @@ def _held_back(answer: Claimed, holder: Claimed) -> Claimed:
 
 
 def _image(row: Mapping[Any, Any]) -> dict[str, object]:
-    """A row as plain values, its column names as plain strings."""
+    """A row as the driver gave it, its column names as plain strings."""
     return {str(name): value for name, value in row.items()}
 
 

@@ -71,6 +71,10 @@ class Database(Protocol):
         """
         ...
 
+    def enforcing(self) -> AbstractContextManager[sa.Connection]:
+        """The same as :meth:`writing`, with the server enforcing foreign keys."""
+        ...
+
     def again(self, work: Callable[[], T]) -> T:
         """Do *work* until it is not :class:`Contended`, with pauses; raise Incomplete when it is for too long."""
         ...

@@ -131,6 +131,13 @@ class MysqlDatabase:
         except sa.exc.DBAPIError:  # what was committed is committed, and must not be done again
             self._drop()
 
+    @contextmanager
+    def enforcing(self) -> Iterator[sa.Connection]:
+        with self.writing() as connection:
+            connection.exec_driver_sql("SET SESSION foreign_key_checks = 1")
+            connection.exec_driver_sql("SET SESSION unique_checks = 1")
+            yield connection
+
     def _commit(self, connection: sa.Connection) -> None:
         try:
             connection.exec_driver_sql("COMMIT")

@@ -103,6 +103,17 @@ class SqliteDatabase:
                 self.close()
                 raise
 
+    @contextmanager
+    def enforcing(self) -> Iterator[sa.Connection]:
+        with self.reading() as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+            try:
+                with self.writing():
+                    yield connection
+            finally:
+                if self._connection is connection:  # a commit in doubt closed it
+                    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+
     def again(self, work: Callable[[], T]) -> T:
         """There is one writer at a time: a transaction that began is never rolled back by the others."""
         return work()

@@ -132,6 +132,11 @@ DOCUMENTS: dict[str, d.Document] = {
         canary=canary(state=CanaryState.CLEARED, harmed=(HARMED,)),
     ),
     "status": status(),
+    "restore": d.RestoreResult(
+        path="plan.json", digest=DIGEST, mode=Mode.BOTH, dry_run=False, swept=27, restored=25, refused=2, objects=75,
+        bytes=3_435_973_836, lines=(msgspec.structs.replace(LINE, state="refused", code="rows"), FAILED), seconds=3.3,
+        status=12,
+    ),
     "explain": d.ExplainResult(versions=(EXPLAINED, msgspec.structs.replace(EXPLAINED, verdict="orphan", references=()))),
     "keys": d.KeyResult(
         path="/home/alice/.config/marksweep/signing_key", fingerprint=SIGNER.fingerprint, trusted_in=None,

@@ -1,0 +1,77 @@
+"""``marksweep restore``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marksweep.cli import options as opt
+from marksweep.errors import ExitStatus, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from marksweep.cli.screen import Screen
+    from marksweep.report.documents import Document
+
+
+def restore(
+    swept: Annotated[
+        Path,
+        typer.Argument(metavar="PLAN|JOURNAL", help="The plan that was swept, or its journal.", show_default=False),
+    ],
+    entry: Annotated[
+        list[str] | None, typer.Option("--entry", metavar="ID", help="Only this entry (repeatable); default: all.")
+    ] = None,
+    catalog: opt.CatalogUrl = None,
+    local_stores: opt.LocalStores = None,
+    store_options: opt.StoreOptions = None,
+    trash: Annotated[
+        Path | None,
+        typer.Option("--trash", metavar="DIR", help="Where the trash is now, if it was moved since the sweep."),
+    ] = None,
+    accept_instance: opt.AcceptInstance = None,
+    yes: opt.Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what could be brought back; write nothing.")] = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Undo a sweep: bring bytes back where the store can, then the catalog's rows. Run it again to go on."""
+    from marksweep.cli.restoring import RestoreRequest, check_entries, plan_of, restore_plan, trash_folder
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.cli.sweeping import check_catalog
+    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.plan.swept import swept_plan
+    from marksweep.store.tuning import Tuning
+    from marksweep.sweep.journal_reader import journal_path, read_journal
+
+    screen = Screen(json, quiet)
+
+    def work() -> tuple[Document | None, ExitStatus]:
+        request = RestoreRequest(frozenset(entry or ()), dry_run)
+        with swept_plan(plan_of(swept)) as plan:
+            with read_journal(journal_path(plan.path), plan.digest):
+                pass  # it is this plan's, or this raises
+            check_entries(plan, request.only)
+            with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
+                check_catalog(plan, opened, accept_instance)
+                policy = plan.header.policy
+                tuning = Tuning(all_versions=policy.all_versions, trash=trash_folder(screen, trash, plan))
+                stores = store_adapters(store_options, tuning)
+                return restore_plan(screen, plan, opened, stores, request, lambda n: None if yes else ask(screen, n))
+
+    conclude(screen, work)
+
+
+def ask(screen: Screen, entries: int) -> None:
+    """Ask whether to go on; raise Interrupted on no, and UsageError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UsageError("the restore asks before it writes, and there is no terminal to ask at", "add --yes")
+    try:
+        confirmed = typer.confirm(f"Bring {entries} entries back?", default=False, err=True)
+    except typer.Abort:  # Ctrl-C or Ctrl-D
+        screen.err.print()
+        confirmed = False
+    if not confirmed:
+        raise Interrupted("not confirmed", "run the same command again when it is right")
