@@ -46,6 +46,7 @@ chaos: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/mark_scale.py
 	$(BIN)/python tests/bench/claim_load.py
+	$(BIN)/python tests/bench/store_bench.py
 
 clean:
 	rm -rf $(VENV) .venv-zenml dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
