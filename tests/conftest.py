@@ -12,6 +12,7 @@ from tests.support.catalogs import RELEASES, RealCatalog, unpacked
 from tests.support.mariadb import MariaDbServer, initialised
 from tests.support.mariadb_catalogs import MARIADB_RELEASES, MariaDbCatalog, in_mariadb
 from tests.support.mariadb_load import clone
+from tests.support.seaweed import SeaweedServer
 from tests.support.zenml_database import database_copy
 
 EVERYWHERE = (*RELEASES, *MARIADB_RELEASES)
@@ -114,13 +115,23 @@ def mariadb_catalog(mariadb: MariaDbServer, tmp_path: Path) -> Iterator[Callable
         mariadb.drop_database(catalog.database.name)
 
 
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """An S3 server for all tests that run on SeaweedFS; each makes a bucket of its own."""
+    with SeaweedServer(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one worker runs together (``--dist loadgroup``): the tests of a file, those on MariaDB apart from the others.
 
+    Those on SeaweedFS are together whichever file they are in, so that one worker starts it.
     In the order in which they are collected (``--no-loadscope-reorder``): the long ones come first.
     """
     for item in items:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         on_mariadb = any("mariadb" in str(value) for value in parameters)
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(f"{file}{' on MariaDB' if on_mariadb else ''}"))
+        fixtures = getattr(item, "fixturenames", ())
+        on_seaweed = "seaweed" in fixtures or any("seaweed" in str(value) for value in parameters)
+        group = f"{item.nodeid.partition('::')[0]}{' on MariaDB' if on_mariadb else ''}"
+        item.add_marker(pytest.mark.xdist_group("on SeaweedFS" if on_seaweed else group))

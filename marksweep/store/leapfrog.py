@@ -21,14 +21,18 @@ from marksweep.store import order
 from marksweep.store.windows import Listed, gather
 
 RANGE = 2_048
-"""Places that are listed one page after the other; ranges are listed side by side."""
+"""Places, at least, that are listed one page after the other; ranges are listed side by side."""
+PAGES = 10
+"""Requests that a range should be worth, as the last ones were: its last page is cut short, since the next one has begun."""
 RANGES = 8
 """Ranges that are listed at one time, ahead of the reader."""
 ALONE_AT_MOST = 64
 """Places that are listed on their own, at one time, before a page is tried again."""
 GIVE_UP = 16
 """Places that are listed on their own at one time; when all of them are refused, so are the others of their range."""
-LISTING_REMEDY = "List the place with the store's own tool, with the same endpoint and credentials: the server is at fault."
+LISTING_REMEDY = (
+    "List the place with the store's own tool, with the same endpoint and credentials: the server is at fault."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,16 @@ class Leapfrog:
     def __init__(self, pages: Pages, *, ordered: bool = True) -> None:
         self._pages = pages
         self.ordered = ordered
+        self._requests = 0
 
     async def listing(self, locations: Sequence[Location], *, emptied: bool) -> AsyncIterator[tuple[Location, Listed]]:
         """Yield each of *locations* with its listing, in the given order."""
-        for first in range(0, len(locations), RANGE * RANGES):
-            ahead = locations[first : first + RANGE * RANGES]
+        first, size = 0, RANGE
+        while first < len(locations):
+            ahead = locations[first : first + size * RANGES]
             paths = sorted({location.path for location in ahead})
-            ranges = [paths[at : at + RANGE] for at in range(0, len(paths), RANGE)]
+            ranges = [paths[at : at + size] for at in range(0, len(paths), size)]
+            first, before = first + len(ahead), self._requests
 
             async def listed(part: Sequence[str]) -> dict[str, Listed]:
                 return await self._range(part, emptied)
@@ -74,6 +81,7 @@ class Leapfrog:
             found: dict[str, Listed] = {}
             for part in await gather(ranges, listed):
                 found |= part
+            size = max(RANGE, PAGES * len(paths) // max(1, self._requests - before))
             for location in ahead:
                 yield location, found[location.path]
 
@@ -83,6 +91,7 @@ class Leapfrog:
         leap = Leap(self._pages, paths)
         while at < len(paths):
             if leaping:
+                self._requests += 1
                 try:
                     passed = await leap.take(at, found, few=emptied and at == 0)
                 except Unordered:
@@ -111,6 +120,7 @@ class Leapfrog:
             except StoreRefused as refused:
                 return refused
 
+        self._requests += len(paths)
         return dict(zip(paths, await gather(paths, one), strict=True))
 
 

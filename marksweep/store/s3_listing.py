@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from marksweep.model.store import StoredObject
+from marksweep.store import order
 from marksweep.store.leapfrog import Page
 from marksweep.store.s3_client import S3Client
 from marksweep.store.s3_errors import EXPECTED, refusal
@@ -33,29 +34,39 @@ class S3Pages:
         """Everything at and below *path*. Raises StoreRefused.
 
         One request in the usual case: the prefix without its slash brings the object *path* and everything below, besides
-        siblings like ``path-2``, which are dropped here. When that is more than one page, siblings may be what fills it:
-        then ``path/`` is listed on its own, which is complete in whatever order a server lists. (The object *path* itself
-        is the first of its prefix, so the first page has it; its versions may be many, and are read on.)
+        siblings like ``path-2``, which are dropped here. It is read on while its pages end inside, or are in no order (then
+        anything may be anywhere). Where siblings fill an ordered page, ``path/`` is listed on its own: the object *path*
+        is the first of its prefix, so it has been seen.
         """
         inside = f"{path}/"
-        first = await self._list(path, None, None, None)
-        if first.more is None:
-            return [found for found in first.objects if found.key == path or found.key.startswith(inside)]
-        listed = [found for found in first.objects if found.key == path]
-        page = first
-        while self._all_versions and page.more is not None and page.objects and page.objects[-1].key == path:
-            page = await self._list(path, None, page.more, None)
-            listed += [found for found in page.objects if found.key == path]
+        listed: list[StoredObject] = []
+        async for page in self._pages(path):
+            listed += [found for found in page.objects if found.key == path or found.key.startswith(inside)]
+            keys = [found.key for found in page.objects]
+            if page.more is None or not keys or not order.is_ordered("", keys):
+                continue
+            if order.reached(keys[-1], path):
+                return listed
+            if keys[-1] != path and not keys[-1].startswith(inside):
+                break
+        else:
+            return listed
+        listed = [found for found in listed if found.key == path]
+        async for page in self._pages(inside):
+            listed += [found for found in page.objects if found.key.startswith(inside)]
+        return listed
+
+    async def _pages(self, within: str) -> AsyncIterator[Listing]:
         met: set[object] = set()
         more: object | None = None
         while True:
-            page = await self._list(inside, None, more, None)
-            listed += [found for found in page.objects if found.key.startswith(inside)]
+            page = await self._list(within, None, more, None)
+            yield page
             if page.more is None:
-                return listed
+                return
             if page.more in met:
                 error = OSError("the server says that there is more, but not where: its listing cannot be completed")
-                raise refusal(f"{self._name}/{path}", error, self._scrub)
+                raise refusal(f"{self._name}/{within}", error, self._scrub)
             met.add(page.more)
             more = page.more
 

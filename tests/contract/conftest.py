@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,7 +15,14 @@ from typing import Any
 import pytest
 from aiobotocore.client import AioBaseClient
 
-from tests.contract.store_worlds import CREDENTIALS, Call, LocalWorld, S3World, StoreWorld
+from tests.contract.azure_world import AzureWorld
+from tests.contract.gcs_world import GcsWorld
+from tests.contract.store_worlds import CREDENTIALS, Call, LocalWorld, MemoryWorld, S3World, SeaweedWorld, StoreWorld
+from tests.support.azurite import Azurite, azurite
+from tests.support.azurite import Front as AzureFront
+from tests.support.gcs_front import Front
+from tests.support.gcs_server import gcs_server
+from tests.support.seaweed import ENVIRONMENT, SeaweedServer
 
 
 @pytest.fixture
@@ -60,8 +68,59 @@ def s3_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def moto_world(s3_world: S3World) -> S3World:
+    return s3_world
+
+
+@pytest.fixture
+def seaweed_world(seaweed: SeaweedServer, s3_environment: None, monkeypatch: pytest.MonkeyPatch) -> SeaweedWorld:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return SeaweedWorld(seaweed)
+
+
+@pytest.fixture
+def memory_world() -> MemoryWorld:
+    return MemoryWorld()
+
+
+@pytest.fixture
 def s3_world(s3_server: str, s3_environment: None) -> S3World:
     return S3World(s3_server)
+
+
+@pytest.fixture(scope="session")
+def gcs_backend() -> Iterator[str]:
+    """The address of a fake-gcs-server that belongs to this test process."""
+    with gcs_server() as address:
+        yield address
+
+
+@pytest.fixture
+def gcs_front(gcs_backend: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    with Front(gcs_backend) as front:
+        yield front
+
+
+@pytest.fixture
+def gcs_world(gcs_front: Front) -> GcsWorld:
+    return GcsWorld(gcs_front)
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[Azurite]:
+    """An Azurite that belongs to this test process."""
+    with azurite() as server:
+        yield server
+
+
+@pytest.fixture
+def azure_world(azure_server: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureWorld]:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    with AzureFront(azure_server.port) as front:
+        yield AzureWorld(azure_server, front)
 
 
 @pytest.fixture
@@ -69,7 +128,7 @@ def local_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalWorld:
     return LocalWorld(tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["memory", "local", "moto", "seaweed", "gcs", "azure"])
 def world(request: pytest.FixtureRequest) -> StoreWorld:
     """Each kind of store in turn."""
     found: StoreWorld = request.getfixturevalue(f"{request.param}_world")

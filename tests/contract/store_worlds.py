@@ -10,14 +10,17 @@ import http.client
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from marksweep.model.store import StoredObject
@@ -27,6 +30,8 @@ from marksweep.store import local, s3
 from marksweep.store.port import Store
 from marksweep.store.retry import Retry
 from marksweep.store.tuning import Meter, Tuning
+from tests.contract.memory_store import Bucket, MemoryStore
+from tests.support.seaweed import ACCESS_KEY, REGION, SECRET_KEY, SeaweedServer
 
 QUICK = Retry(first_pause=0.001, patience=1.0)
 
@@ -125,11 +130,11 @@ class LocalWorld:
 class S3World:
     """A bucket of its own, with the store's root at ``zenml``."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, client: Any = None) -> None:
         self.server = server
         self.bucket = f"bucket-{uuid.uuid4().hex[:12]}"
         self.root = f"s3://{self.bucket}/zenml"
-        self.client = boto3.client("s3", endpoint_url=server)
+        self.client = client or boto3.client("s3", endpoint_url=server)
         self.client.create_bucket(Bucket=self.bucket)
 
     def open(
@@ -189,6 +194,56 @@ class S3World:
         self.client.put_bucket_policy(Bucket=self.bucket, Policy=policy)
         yield
         self.client.delete_bucket_policy(Bucket=self.bucket)
+
+
+class SeaweedWorld(S3World):
+    """A bucket of SeaweedFS, which looks at signatures and lists folder by folder."""
+
+    def __init__(self, server: SeaweedServer) -> None:
+        super().__init__(server.url, server.client())
+
+    def put_keys(self, *keys: str, body: bytes = b"x") -> None:
+        connection = http.client.HTTPConnection(urlsplit(self.server).netloc)
+        signer = S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", REGION)
+        for key in keys:
+            target = f"/{self.bucket}/{quote(key, safe='/~')}"
+            request = AWSRequest("PUT", self.server + target, data=body)
+            signer.add_auth(request)
+            connection.request("PUT", target, body, dict(request.headers.items()))
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 200:
+                connection.close()
+                raise AssertionError(key, answer.status, said)
+        connection.close()
+
+
+class MemoryWorld:
+    """A bucket of nobody, with the store's root at ``zenml``."""
+
+    root = "s3://memory/zenml"
+
+    def __init__(self) -> None:
+        self.bucket = Bucket(page=200)
+
+    @asynccontextmanager
+    async def open(self, root: str | None = None) -> AsyncIterator[Store]:
+        yield MemoryStore(self.bucket, locate(root or self.root))
+
+    def put(self, *paths: str, body: bytes = b"x") -> None:
+        self.bucket.put((self.key(path) for path in paths), body)
+
+    def paths(self) -> set[str]:
+        return {key.removeprefix("zenml/") for key in self.bucket.objects}
+
+    def key(self, path: str) -> str:
+        return f"zenml/{path}"
+
+    @contextmanager
+    def denied(self, path: str) -> Iterator[None]:
+        self.bucket.denied.add(self.key(path))
+        yield
+        self.bucket.denied.clear()
 
 
 def failing(code: str, message: str = "because") -> Call:

@@ -1,55 +1,18 @@
-"""What every artifact store adapter promises; the same cases for each of them."""
+"""What every artifact store adapter promises; the same cases for each of them. The hazards are in ``test_hazards.py``."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 
 from marksweep.errors import StoreRefused
-from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, StoredObject
+from marksweep.model.store import KeyDeleted, KeyFailed, KeyGone, Undo
 from marksweep.model.uri import claims, locate
 from tests.contract.store_worlds import StoreWorld, place, relative
 
 pytestmark = pytest.mark.anyio
-
-AWKWARD = {
-    "asterisk": ("run-*", ["run-*/a", "run-*/*"], ["run-1/a", "run-10/a"]),
-    "question mark": ("run?", ["run?/a", "run?/b?"], ["run1/a", "run12/a"]),
-    "character class": ("model[1]", ["model[1]/a", "model[1]/[a-z]"], ["model1/a", "model[1/a"]),
-    "braces and exclamation": ("{a,b}", ["{a,b}/x", "{a,b}/[!x]"], ["a/x", "b/x"]),
-    "percent-encoded slash": ("v%2Fw", ["v%2Fw/a", "v%2Fw/b%2Fc", "v%2Fw/%25"], ["v/w/a"]),
-    "spaces": ("two words", ["two words/a b", "two words/ lead", "two words/trail "], ["two/a", "two%20words/a"]),
-    "plus": ("a+b", ["a+b/c+d", "a+b/c d"], ["a b/c"]),
-    "newline": ("v", ["v/new\nline", "v/plain"], ["w/new\nline"]),
-    "carriage return": ("v", ["v/re\rturn", "v/re\r\nturn"], ["w"]),
-    "a version in the key": ("v", ["v/a?versionId=1", "v/a"], ["v?versionId=1/a"]),
-    "a version in the URI": ("v?versionId=1", ["v?versionId=1/a"], ["v/a"]),
-    "hash and ampersand": ("v#1&2", ["v#1&2/a#b", "v#1&2/c&amp;d"], ["v/a", "v#1/a"]),
-    "quotes and angle brackets": ("v", ["v/<a>'\"", "v/&lt;a&gt;", "v/b\\c"], ["w"]),
-    "composed accent": ("caf\u00e9", ["caf\u00e9/a"], ["cafe\u0301/a"]),
-    "combining accent": ("cafe\u0301", ["cafe\u0301/a", "cafe\u0301/\u00e9", "cafe\u0301/e\u0301"], ["caf\u00e9/a"]),
-    "beyond the basic plane": ("\U0001f9f9", ["\U0001f9f9/\U0001f9f9"], ["a"]),
-    "upper case": ("Run", ["Run/A", "Run/a"], ["run/A", "RUN/A"]),
-    "shared prefix": ("abc", ["abc/x", "abc/y/z"], ["abcd/x", "abc-2/x", "abc.txt", "ab/x", "abc!"]),
-    "shared prefix, object": ("abc", ["abc"], ["abcd", "abc-2/x", "ab"]),
-    "dots": ("v.1", ["v.1/.hidden", "v.1/..a", "v.1/a."], ["v/1", "vx1/a"]),
-}
-
-
-@pytest.mark.parametrize("case", AWKWARD)
-async def test_only_what_lies_at_or_under_the_uri_is_listed_and_deleted(world: StoreWorld, case: str) -> None:
-    """Exactly the objects under the URI are listed and deleted, whatever characters it holds; siblings stay."""
-    path, mine, others = AWKWARD[case]
-    world.put(*mine, *others)
-    async with world.open() as store:
-        found = await store.list(place(world, path))
-        assert relative(world, found) == set(mine)
-        assert store.objection(place(world, path)) is None
-        assert [store.objection_to(listed) for listed in found] == [None] * len(mine)
-        outcomes = await store.delete(found)
-        assert set(outcomes) == {KeyDeleted(world.key(name)) for name in mine}
-        assert await store.list(place(world, path)) == []
-    assert world.paths() == set(others)
 
 
 async def test_an_object_whose_key_is_the_uri_is_listed(world: StoreWorld) -> None:
@@ -67,45 +30,6 @@ async def test_a_missing_location_is_an_empty_listing(world: StoreWorld) -> None
     async with world.open() as store:
         for path in ("w", "w/deep/er", "v/below"):
             assert await store.list(place(world, path)) == []
-
-
-async def test_two_thousand_five_hundred_objects_are_listed_and_deleted(world: StoreWorld) -> None:
-    """A listing and a delete go on past a page, a request and a hop to a thread."""
-    names = {f"big/{number:04}" for number in range(2_500)}
-    world.put(*names, "big-2/a", "bi/a")
-    async with world.open() as store:
-        found = await store.list(place(world, "big"))
-        assert relative(world, found) == names
-        outcomes = await store.delete(found)
-    assert set(outcomes) == {KeyDeleted(world.key(name)) for name in names}
-    assert len(outcomes) == 2_500
-    assert world.paths() == {"big-2/a", "bi/a"}
-
-
-async def test_one_denied_key_fails_alone(world: StoreWorld) -> None:
-    """A key that the store refuses is reported with its code; the others are deleted."""
-    world.put("v/a", "v/b", "v/c")
-    async with world.open() as store:
-        found = await store.list(place(world, "v"))
-        with world.denied("v/b"):
-            outcomes = {outcome.key: outcome for outcome in await store.delete(found)}
-    failed = outcomes.pop(world.key("v/b"))
-    assert isinstance(failed, KeyDenied | KeyFailed)
-    assert failed.code in ("AccessDenied", "EACCES")
-    assert failed.message
-    assert set(outcomes.values()) == {KeyDeleted(world.key("v/a")), KeyDeleted(world.key("v/c"))}
-    assert world.paths() == {"v/b"}
-
-
-async def test_an_object_added_after_the_listing_stays(world: StoreWorld) -> None:
-    """Only listed keys are deleted: what came later is there, and the next listing has it."""
-    world.put("v/a")
-    async with world.open() as store:
-        found = await store.list(place(world, "v"))
-        world.put("v/late")
-        await store.delete(found)
-        await store.tidy(place(world, "v"))
-        assert relative(world, await store.list(place(world, "v"))) == {"v/late"}
 
 
 async def test_a_rewritten_object_has_another_tag_or_size(world: StoreWorld) -> None:
@@ -135,28 +59,6 @@ async def test_a_key_given_twice_has_one_outcome(world: StoreWorld) -> None:
         found = await store.list(place(world, "v"))
         assert len(await store.delete([*found, *found])) == 2
         assert await store.delete([]) == []
-
-
-@pytest.mark.parametrize("key", ["", "../outside/x", "/etc/passwd", "v/../../x", ".."])
-async def test_a_key_that_no_listing_gives_is_refused(world: StoreWorld, key: str) -> None:
-    """A key that is empty, or leads out of the root, is refused before the store hears of it."""
-    world.put("v/a")
-    async with world.open() as store:
-        (outcome,) = await store.delete([StoredObject(key, 1, "1")])
-    assert isinstance(outcome, KeyFailed)
-    assert outcome.code == "InvalidKey"
-    assert world.paths() == {"v/a"}
-
-
-async def test_the_root_itself_is_refused(world: StoreWorld) -> None:
-    """The root is never deleted, nor listed as if it were a version."""
-    world.put("v/a")
-    async with world.open() as store:
-        assert "root" in (store.objection(locate(world.root)) or "")
-        with pytest.raises(StoreRefused, match="root"):
-            await store.list(locate(world.root))
-        await store.tidy(locate(world.root))
-    assert world.paths() == {"v/a"}
 
 
 async def test_outside_the_root_is_refused(world: StoreWorld) -> None:
@@ -246,12 +148,23 @@ async def test_spellings_hold_every_lexical_reading(world: StoreWorld) -> None:
             assert set(claims(uri)) <= set(store.spellings(uri)), uri
 
 
-async def test_an_object_rewritten_after_the_listing_is_reported_as_it_is(world: StoreWorld) -> None:
-    """Rewritten between listing and delete: what is reported is what happened to it."""
-    world.put("v/a")
+async def test_what_was_deleted_comes_back_or_it_is_said_why_not(world: StoreWorld) -> None:
+    """Exactly what lay there, never over what lies there now; a store that keeps nothing refuses with a remedy."""
+    world.put("v/a", "v/b", "v-2/a", body=b"four")
     async with world.open() as store:
-        found = await store.list(place(world, "v"))
-        world.put("v/a", body=b"rewritten")
-        (outcome,) = await store.delete(found)
-    assert isinstance(outcome, KeyChanged | KeyDeleted)
-    assert world.paths() == ({"v/a"} if isinstance(outcome, KeyChanged) else set())
+        before = await store.list(place(world, "v"))
+        since = datetime.now(UTC) - timedelta(minutes=5)
+        await store.delete([*before, *await store.list(place(world, "v-2"))])
+        if await store.undo() is Undo.NONE:
+            with pytest.raises(StoreRefused) as refused:
+                await store.undeletable(place(world, "v"), since)
+            assert refused.value.remedy
+            return
+        back = await store.undeletable(place(world, "v"), since)
+        assert {(o.key, o.size) for o in back} == {(o.key, o.size) for o in before}
+        assert await store.undeletable(place(world, "v"), datetime.now(UTC) + timedelta(minutes=5)) == []
+        world.put("v/b", body=b"later")
+        failures = await store.undelete(back)
+        assert [(o.key, type(o), o.code) for o in failures] == [(world.key("v/b"), KeyFailed, "Occupied")]
+        assert relative(world, await store.list(place(world, "v"))) == {"v/a", "v/b"}
+    assert world.paths() == {"v/a", "v/b"}
