@@ -6,6 +6,9 @@ import random
 import time
 from dataclasses import dataclass, field
 
+SLOWED_PAUSE = 1.0
+"""The longest pause of a request that the store asked to slow down."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -40,5 +43,7 @@ class Tries:
             self.failed += 1
             if self.failed >= self.retry.attempts:
                 return None
+        # Who is slowed down waits in the throttle's lane besides: the pause only spreads those that come together.
+        longest = min(SLOWED_PAUSE, self.retry.longest_pause) if slowed else self.retry.longest_pause
         doubled = self.retry.first_pause * 2.0 ** min(30, max(self.failed, self.slowed) - 1)
-        return min(self.retry.longest_pause, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads requests
+        return min(longest, doubled) * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads requests

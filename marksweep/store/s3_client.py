@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 from botocore.exceptions import ClientError
+from botocore.handlers import _handle_200_error
 
 from marksweep.store import s3_xml
 from marksweep.store.retry import Retry
@@ -47,7 +49,7 @@ class S3Client:
         self._requests = anyio.CapacityLimiter(tuning.concurrency)
         self.meter = meter
         self.retry = retry
-        self.reads = Throttle(f"s3://{bucket} (listing)", meter)
+        self.reads = Throttle(f"s3://{bucket} (listing)", meter, unit="requests")
         self.deletes = Throttle(f"s3://{bucket}", meter, most=tuning.max_rate)
 
     async def send(self, kind: str, operation: str, **arguments: object) -> Mapping[str, Any]:
@@ -115,11 +117,23 @@ def _status(error: ClientError) -> int:
 
 
 def prepare(client: Any) -> None:
-    """Teach *client* what botocore leaves out: Content-MD5 for servers that ask for it, and cheap listings."""
+    """Teach *client* what botocore leaves out: Content-MD5 for servers that ask for it, and cheap answers."""
+    # An error in an answer with status 200 is looked for by its root, not by parsing every answer twice.
+    client.meta.events.unregister("before-parse.s3.*", _handle_200_error)
+    client.meta.events.register_first("before-parse.s3.*", _fail_if_error)
     # MinIO's front ends refuse DeleteObjects without Content-MD5, which botocore no longer sends.
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
     for operation in ("ListObjectsV2", "ListObjectVersions"):
         client.meta.events.register(f"before-parse.s3.{operation}", _read_listing)
+
+
+_ERROR_ROOT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error[\s>/]")
+
+
+def _fail_if_error(response_dict: dict[str, Any], **_: object) -> None:
+    body = response_dict.get("body")
+    if response_dict["status_code"] == 200 and isinstance(body, bytes) and (not body or _ERROR_ROOT.match(body)):
+        response_dict["status_code"] = 500
 
 
 def _add_content_md5(request: Any, **_: object) -> None:

@@ -70,7 +70,7 @@ class SqliteDatabase:
         self._connection: sa.Connection | None = None
         self._cookie = 0
         self._rest = Rest()
-        self._pace = Pace(start=200, smallest=100, largest=4_000, seconds=CLAIM_SECONDS)
+        self._pace = Pace(start=200, smallest=100, largest=1_000, seconds=CLAIM_SECONDS)
 
     @property
     def shown(self) -> str:

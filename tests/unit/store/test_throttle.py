@@ -71,7 +71,22 @@ async def test_a_rate_never_falls_to_nothing() -> None:
     for _ in range(50):
         clock.now += 1
         throttle.refused("p", "503")
-    assert rate(meter) == SLOWEST
+    assert rate(meter) == SLOWEST * FIRST_GUESS
+
+
+async def test_after_a_storm_the_rate_is_soon_back() -> None:
+    """Ten seconds of refusals, then none: half of what was too much at once, and free within a minute."""
+    clock, meter = Clock(), Meter()
+    throttle = Throttle("s3://b", meter, clock=clock)
+    for _ in range(10):
+        clock.now += 1
+        throttle.refused("p", "503")
+    calm = 0
+    while meter.throttled:
+        clock.now += 0.5
+        throttle.went("p", 100)
+        calm += 1
+    assert calm * 0.5 < 60
 
 
 async def test_one_prefix_slows_down_alone_two_slow_the_bucket_down() -> None:
