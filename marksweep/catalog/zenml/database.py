@@ -91,6 +91,10 @@ class Database(Protocol):
         """The rows of *query*, which has one for each row of *table*, in pages, holding nobody up."""
         ...
 
+    def state(self, connection: sa.Connection) -> object | None:
+        """Something that is another one once anybody else has committed a change; None where the server tells nothing."""
+        ...
+
     def mark_of(self, connection: sa.Connection, table: sa.Table) -> int:
         """Something that :meth:`appended` can tell later rows of *table* by."""
         ...

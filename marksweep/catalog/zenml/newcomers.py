@@ -51,6 +51,8 @@ class Newcomers:
         self._marks: dict[str, int] = {}
         self._places: dict[str, dict[_Claimant, None]] = {}
         self._ordered: list[str] = []
+        self._state: object | None = None
+        """Of the database, when it was looked at as a whole: while it is the same, nobody else has changed anything."""
 
     def overlapping(
         self, connection: sa.Connection, uris: Mapping[str, str], since: datetime, *, held: bool = False
@@ -88,7 +90,10 @@ class Newcomers:
     def look(self, connection: sa.Connection, since: datetime, *, held: bool = False) -> None:
         """Read what came or changed. *held*: locks are held, and this was called right before they were taken."""
         if since != self._since:
-            self._since, self._next, self._took, self._places = since, 0.0, 0.0, {}
+            self._since, self._next, self._took, self._places, self._state = since, 0.0, 0.0, {}, None
+        state = self._database.state(connection)
+        if state is not None and state == self._state:
+            return
         whole = time.monotonic() >= self._next and not (held and self._took > self._database.look_within)
         began = time.monotonic()
         before = len(self._places)
@@ -103,6 +108,7 @@ class Newcomers:
             self._claim(claim.uri, _Claimant(claim.holder))
         if len(self._places) != before:
             self._ordered = sorted(self._places)
+        self._state = state if whole else None
         if whole:
             self._took = time.monotonic() - began
             self._next = time.monotonic() + (SHARE * self._took if self._took > LONG else 0)

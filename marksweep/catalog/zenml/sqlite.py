@@ -68,6 +68,7 @@ class SqliteDatabase:
             )
         self._engine = engine(self.path, writes=writes)
         self._connection: sa.Connection | None = None
+        self._opened = 0
         self._cookie = 0
         self._rest = Rest()
         self._pace = Pace(start=200, smallest=100, largest=1_000, seconds=CLAIM_SECONDS)
@@ -91,6 +92,7 @@ class SqliteDatabase:
         with reading():
             if self._connection is None:
                 self._connection = self._engine.connect()
+                self._opened += 1
             yield self._connection
 
     @contextmanager
@@ -141,6 +143,10 @@ class SqliteDatabase:
                 return
             after = int(rows[-1][-1])
             yield rows
+
+    def state(self, connection: sa.Connection) -> object:
+        """What changes with each commit of another connection (https://sqlite.org/pragma.html#pragma_data_version)."""
+        return self._opened, connection.exec_driver_sql("PRAGMA data_version").scalar_one()
 
     def mark_of(self, connection: sa.Connection, table: sa.Table) -> int:
         rowid: sa.ColumnElement[int] = sa.literal_column(f"{table.name}.rowid", sa.Integer)
