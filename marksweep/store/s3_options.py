@@ -56,6 +56,7 @@ def filesystem_arguments(layers: Sequence[Mapping[str, object]], connections: in
         session |= {name: layer[name] for name in _SESSION if layer.get(name) is not None}
     # botocore's own: 10 connections, and retries that nobody sees. Who throttles us, and for how long, is ours to know.
     config.setdefault("max_pool_connections", connections)
+    config.setdefault("parameter_validation", False)  # of thousands of keys, that are made here and nowhere else
     config.setdefault("retries", {"mode": "standard", "total_max_attempts": 1})
     return {**session, "client_kwargs": client, "config_kwargs": config}
 

@@ -104,6 +104,7 @@ class Rows:
     def _insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
         """Insert *rows* in big transactions; columns that a row does not name are those of the pattern."""
         pattern = self.patterns[table]
+        pattern |= {column: _at(UNTIL - SPREAD) for column in ("created", "updated") if column in pattern}
         names = ", ".join(f'"{column}"' for column in pattern)
         statement = f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(pattern))})'
         self.database.execute("BEGIN")

@@ -104,7 +104,10 @@ def test_overrides_win_over_the_catalog_and_defaults_fill_in() -> None:
     """endpoint_url, region and credentials become client arguments; retries and connections have defaults."""
     options = {"client_kwargs": '{"endpoint_url": "http://catalog", "verify": false}', "region": "eu-west-1"}
     made = s3_options.filesystem_arguments(
-        [options, {"endpoint_url": "http://mine", "profile": "p", "key": "k", "config_kwargs": {"retries": {"mode": "x"}}}],
+        [
+            options,
+            {"endpoint_url": "http://mine", "profile": "p", "key": "k", "config_kwargs": {"retries": {"mode": "x"}}},
+        ],
         7,
     )
     assert made == {
@@ -115,6 +118,6 @@ def test_overrides_win_over_the_catalog_and_defaults_fill_in() -> None:
             "region_name": "eu-west-1",
             "aws_access_key_id": "k",
         },
-        "config_kwargs": {"retries": {"mode": "x"}, "max_pool_connections": 7},
+        "config_kwargs": {"retries": {"mode": "x"}, "max_pool_connections": 7, "parameter_validation": False},
     }
     assert s3_options.filesystem_arguments([{}], 7)["config_kwargs"]["retries"]["total_max_attempts"] == 1

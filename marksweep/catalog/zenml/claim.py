@@ -132,23 +132,29 @@ class Claimer:
         batch = sorted(known.row_id(c.id) for c in claimed if c.answer is ClaimAnswer.CLAIMED)
         version = self.schema.table("artifact_version")
         images: dict[str, dict[str, list[dict[str, object]]]] = {}
-        rows = self.connection.execute(stored(version).where(version.c.id.in_(batch))).mappings().all()
+        rows = self._stored(version, version.c.id.in_(batch))
         for row in rows:
-            images.setdefault(row["id"], {}).setdefault(str(version.name), []).append(_image(row))
+            images.setdefault(str(row["id"]), {}).setdefault(str(version.name), []).append(row)
         if rules.mode is Mode.ONLY_ARTIFACT:
             marked = sa.update(version).where(version.c.id.in_(batch)).values(uri=sa.literal(TOMBSTONE) + version.c.uri)
             self._exactly(self.connection.execute(marked).rowcount, len(batch))
         else:
             for table, owner in self._owned(rules, batch):
-                if owned := self.connection.execute(stored(table).where(owner)).mappings().all():
+                if owned := self._stored(table, owner):
                     self.connection.execute(sa.delete(table).where(owner))
                 for row in owned:
-                    images[_owner_id(row)].setdefault(str(table.name), []).append(_image(row))
+                    images[_owner_id(row)].setdefault(str(table.name), []).append(row)
             self._exactly(
                 self.connection.execute(sa.delete(version).where(version.c.id.in_(batch))).rowcount, len(batch)
             )
             self._remove_empty_artifacts({str(r["artifact_id"]): str(r["id"]) for r in rows}, rules, images)
         return [replace(c, image=images.get(known.row_id(c.id))) for c in claimed]
+
+    def _stored(self, table: sa.Table, where: sa.ColumnElement[bool]) -> list[dict[str, object]]:
+        """Rows as the driver gives them, by the names of their columns."""
+        found = self.connection.execute(stored(table).where(where))
+        names = [str(name) for name in found.keys()]  # noqa: SIM118 - a result is no mapping
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def _owned(self, rules: ClaimRules, batch: Sequence[str]) -> Iterator[tuple[sa.Table, sa.ColumnElement[bool]]]:
         """The rows that go with a version: its visualizations, its generic rows, and ignored model links."""
@@ -176,13 +182,13 @@ class Claimer:
         batch = self._without_versions([row.id for row in self.lock(self.connection, old.order_by(artifact.c.id))])
         if not batch:
             return
-        gone = self.connection.execute(stored(artifact).where(artifact.c.id.in_(batch))).mappings().all()
+        gone = self._stored(artifact, artifact.c.id.in_(batch))
         for row in gone:
-            images[artifacts[row["id"]]].setdefault(str(artifact.name), []).append(_image(row))
+            images[artifacts[str(row["id"])]].setdefault(str(artifact.name), []).append(row)
         for table in self.schema.owned_resources:
             owned = sa.and_(table.c.resource_type == known.RESOURCE_ARTIFACT, table.c.resource_id.in_(batch))
-            for row in self.connection.execute(stored(table).where(owned)).mappings().all():
-                images[artifacts[row["resource_id"]]].setdefault(str(table.name), []).append(_image(row))
+            for row in self._stored(table, owned):
+                images[artifacts[str(row["resource_id"])]].setdefault(str(table.name), []).append(row)
             self.connection.execute(sa.delete(table).where(owned))
         self._exactly(self.connection.execute(sa.delete(artifact).where(artifact.c.id.in_(batch))).rowcount, len(gone))
 
@@ -235,11 +241,6 @@ def _whole_units(requests: Sequence[ClaimRequest], answers: Sequence[Claimed]) -
 def _held_back(answer: Claimed, holder: Claimed) -> Claimed:
     because = ClaimAnswer.BUSY if holder.answer is ClaimAnswer.BUSY else ClaimAnswer.PROTECTED
     return Claimed(answer.id, because, f"it shares bytes with {holder.id}: {holder.detail}")
-
-
-def _image(row: Mapping[Any, Any]) -> dict[str, object]:
-    """A row as the driver gave it, its column names as plain strings."""
-    return {str(name): value for name, value in row.items()}
 
 
 def _owner_id(row: Mapping[Any, Any]) -> str:

@@ -100,6 +100,7 @@ class SqliteDatabase:
         with self.reading() as connection:
             try:
                 with self._rest, one_writer(connection), self._pace:
+                    self._rest.note(self.state(connection))
                     yield connection
             except InDoubt:
                 self.close()
@@ -243,25 +244,34 @@ def one_writer(connection: sa.Connection) -> Iterator[None]:
 
 
 class Rest:
-    """A pause between two write transactions, as long as the one before took.
+    """A pause between two write transactions: as long as the one before took where others write too, a moment otherwise.
 
-    SQLite has no queue: whoever asks again at once wins, and ZenML's writers, which ask every 0.1 s, would starve until they
-    fail with "database is locked" (after 5 s before ZenML 0.97). Half of the time is theirs.
+    SQLite has no queue: whoever asks again at once wins, and ZenML's writers would starve until they fail with "database is
+    locked" (after 5 s before ZenML 0.97). Where somebody has written since the last transaction, half of the time is theirs.
+    Else the pause is longer than the longest that SQLite's busy handler sleeps before it asks again (0.1 s), so that
+    whoever is waiting gets its turn in the very next one.
     """
 
-    SHORTEST, LONGEST = 0.025, 2.0
-    """Seconds. The shortest is what SQLite's busy handler sleeps once it has asked a few times."""
+    SHORTEST, LONGEST = 0.125, 2.0
+    """Seconds."""
 
     def __init__(self) -> None:
         self._began = self._until = 0.0
+        self._state: object | None = None
+        self._others = True
 
     def __enter__(self) -> None:
         time.sleep(max(0.0, self._until - time.monotonic()))
         self._began = time.monotonic()
 
+    def note(self, state: object) -> None:
+        """The database's state at the beginning of a transaction: another one than before if others have written."""
+        self._others, self._state = state != self._state, state
+
     def __exit__(self, *_: object) -> None:
         now = time.monotonic()
-        self._until = now + min(self.LONGEST, max(self.SHORTEST, now - self._began))
+        took = now - self._began if self._others else 0.0
+        self._until = now + min(self.LONGEST, max(self.SHORTEST, took))
 
 
 def _roll_back_quietly(connection: sa.Connection) -> None:
