@@ -13,7 +13,7 @@ from marksweep.mark.overlap import components
 from marksweep.mark.previous import SEEN_IN
 from marksweep.mark.vicinity import Vicinity
 from marksweep.mark.worksheet import Worksheet
-from marksweep.model.entry import MAX_INTEGER, Entry, EntryReason, fingerprint
+from marksweep.model.entry import MAX_INTEGER, Entry, fingerprint
 from marksweep.model.instant import to_text
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
 from marksweep.model.uri import key_of
@@ -56,8 +56,7 @@ def examine(
     judge = Judge(policy, circumstances(catalog, stores, now))
     vicinity = Vicinity()
     for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags), without=_settled(policy)):
-        for surveyed in page:
-            _enter(surveyed, judge, policy, stores, worksheet, vicinity)
+        _enter(page, judge, policy, stores, worksheet, vicinity)
         observer.surveyed(len(page))
     _enter_places(catalog, stores, worksheet, vicinity, observer)
     observer.comparing()
@@ -85,24 +84,29 @@ def _settled(policy: Policy) -> frozenset[ReferenceKind]:
 
 
 def _enter(
-    surveyed: Surveyed, judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet, vicinity: Vicinity
+    page: Sequence[Surveyed], judge: Judge, policy: Policy, stores: Stores, worksheet: Worksheet, vicinity: Vicinity
 ) -> None:
-    version = surveyed.version
-    worksheet.versions += 1
-    if policy.keep_latest:
-        worksheet.add_seen(version)
-    verdict = judge.verdict(surveyed)
-    if verdict is not None:
-        worksheet.kept[verdict.rule] += 1
-        return
-    if not _fits(version):
-        worksheet.kept[KeptReason.UNSAFE_URI] += 1
-        return
-    reason: EntryReason = "model_links_ignored" if surveyed.references else "unreferenced"
-    key, spellings = key_of(version.uri), stores.spellings(version.uri)
-    worksheet.add_orphan(version, key, reason)
-    worksheet.add_spellings((s for s in spellings if s != key), version.id, own=True)
-    vicinity.add({key, *spellings})
+    worksheet.versions += len(page)
+    left: list[Surveyed] = []
+    for surveyed in page:
+        if policy.keep_latest:
+            worksheet.add_seen(surveyed.version)
+        verdict = judge.verdict(surveyed)
+        if verdict is not None:
+            worksheet.kept[verdict.rule] += 1
+        elif not _fits(surveyed.version):
+            worksheet.kept[KeptReason.UNSAFE_URI] += 1
+        else:
+            left.append(surveyed)
+    for surveyed, sole in zip(left, stores.sole_keys([s.version.uri for s in left]), strict=True):
+        version = surveyed.version
+        key = sole if sole is not None else key_of(version.uri)
+        worksheet.add_orphan(version, key, "model_links_ignored" if surveyed.references else "unreferenced")
+        vicinity.add((key,))
+        if sole is None:
+            others = [s for s in stores.spellings(version.uri) if s != key]
+            worksheet.add_spellings(others, version.id, own=True)
+            vicinity.add(others)
 
 
 def _enter_places(
@@ -112,17 +116,20 @@ def _enter_places(
 
     Versions that the survey left out are referenced, or came since: either way they count as kept for that.
     """
-    spellings, meets = stores.spellings, vicinity.meets
 
     def sift(uris: Sequence[str]) -> list[int]:
-        return [at for at, uri in enumerate(uris) if meets(spellings(_place(uri)))]
+        keys = stores.sole_keys(uris)
+        near = vicinity.near([key if key is not None else "" for key in keys])
+        odd = [at for at, key in enumerate(keys) if key is None]
+        near.update(at for at in odd if vicinity.meets(stores.spellings(_place(uris[at]))))
+        return sorted(near)
 
     worksheet.close_orphans()
     read = 0
     for page in catalog.places(sift):
         read += page.read
-        for id_, uri in page.picked:
-            worksheet.add_living(stores.spellings(_place(uri)), id_, uri)
+        for id_, uri in worksheet.living(page.picked):
+            worksheet.add_spellings(stores.spellings(_place(uri)), id_, own=True)
         more = max(0, read - worksheet.versions)
         worksheet.kept[KeptReason.REFERENCED] += more
         worksheet.versions += more

@@ -20,7 +20,7 @@ from marksweep.model.version import ArtifactStore
 from marksweep.store.port import Store, Stores
 from marksweep.store.windows import gather
 
-WINDOW = 8_192
+WINDOW = 6_144
 """Places that are listed together, while the sizes of those before them are written down."""
 BREATH = 256
 """Places that are written down before the event loop has a turn."""

@@ -6,7 +6,9 @@ comparison (:mod:`marksweep.mark.overlap`) finds out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import operator
+from collections.abc import Iterable, Sequence
 
 _SLOTS = 1 << 24
 """Bytes. A million orphans fill so much of it that one live URI in ten is compared in vain."""
@@ -27,17 +29,19 @@ class Vicinity:
 
     def add(self, keys: Iterable[str]) -> None:
         """One orphan's place, by all its keys."""
-        slots = self._slots
+        slots, noted = self._slots, self._noted
         for key in keys:
             slots[hash(key) & _MASK] |= _PLACE
-            self._shallowest = min(self._shallowest, key.count("/"))
+            depth = key.count("/")
+            if depth < self._shallowest:
+                self._shallowest = depth
             cut = key.rfind("/", 0, -1)
-            while cut >= 0 and (above := key[: cut + 1]) not in self._noted:
+            while cut >= 0 and (above := key[: cut + 1]) not in noted:
                 slots[hash(above) & _MASK] |= _ABOVE
-                self._noted.add(above)
+                noted.add(above)
                 cut = key.rfind("/", 0, cut)
-            if len(self._noted) > _NOTED:
-                self._noted.clear()
+            if len(noted) > _NOTED:
+                noted.clear()
 
     def meets(self, keys: Iterable[str]) -> bool:
         """Whether something at *keys* may be in a place, or have one in it."""
@@ -49,6 +53,16 @@ class Vicinity:
             if depth > shallowest and self._inside(key, depth - shallowest):
                 return True
         return False
+
+    def near(self, keys: Sequence[str]) -> set[int]:
+        """The positions of those that :meth:`meets` says yes to; asked of millions, so all but the deep ones without a loop."""
+        slots, shallowest = self._slots, self._shallowest
+        masked = map(operator.and_, map(hash, keys), itertools.repeat(_MASK))
+        found = set(itertools.compress(itertools.count(), map(slots.__getitem__, masked)))
+        for at, depth in enumerate(map(str.count, keys, itertools.repeat("/"))):
+            if depth > shallowest and at not in found and self._inside(keys[at], depth - shallowest):
+                found.add(at)
+        return found
 
     def _inside(self, key: str, levels: int) -> bool:
         """Whether one of the so many nearest places around *key* may be an orphan's."""

@@ -19,26 +19,26 @@ from marksweep.model.instant import to_text
 from marksweep.model.verdict import KeptReason
 from marksweep.model.version import Version
 
-_SCHEMA = """
+_COLUMNS = """(
+  id TEXT NOT NULL, key BLOB NOT NULL, artifact TEXT, version TEXT, project TEXT, uri TEXT, store_id TEXT,
+  created TEXT, updated TEXT, reason TEXT, objects INTEGER, bytes INTEGER, fingerprint TEXT, shares TEXT
+)"""
+_SCHEMA = f"""
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 PRAGMA cache_size = -16000;
-CREATE TABLE orphan (
-  id TEXT NOT NULL, key BLOB NOT NULL, artifact TEXT, version TEXT, project TEXT, uri TEXT, store_id TEXT,
-  created TEXT, updated TEXT, reason TEXT, objects INTEGER, bytes INTEGER, fingerprint TEXT, shares TEXT
-);
+CREATE TABLE orphan {_COLUMNS};
 CREATE TABLE spelling (key BLOB NOT NULL, owner TEXT, own INTEGER NOT NULL, holder TEXT);
 CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER, id TEXT NOT NULL);
+CREATE TABLE met (id TEXT NOT NULL, uri TEXT NOT NULL);
 CREATE TABLE earlier (role TEXT NOT NULL, id TEXT NOT NULL, uri TEXT NOT NULL);
 """
 
 
 _ORPHAN = "INSERT INTO orphan VALUES (?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)"
 _SPELLING = "INSERT INTO spelling VALUES (?,?,?,?)"
-_LIVING = (
-    "INSERT INTO spelling SELECT ?1, ?2, 1, NULL WHERE NOT EXISTS (SELECT 1 FROM orphan WHERE id = ?2 AND uri = ?3)"
-)
+_MET = "INSERT INTO met VALUES (?,?)"
 _SEEN = "INSERT INTO seen VALUES (?,?,?,?)"
 _ROWS = 1_000
 """Rows that are written at a time."""
@@ -74,7 +74,8 @@ class Worksheet:
         self._db.executescript(_SCHEMA)
         self.kept: Counter[KeptReason] = Counter()
         self.versions = 0
-        self._unwritten: dict[str, list[tuple[object, ...]]] = {_ORPHAN: [], _SPELLING: [], _LIVING: [], _SEEN: []}
+        self._stores: set[str] = set()
+        self._unwritten: dict[str, list[tuple[object, ...]]] = {_ORPHAN: [], _SPELLING: [], _SEEN: []}
 
     def __enter__(self) -> Self:
         self._db.execute("BEGIN")
@@ -88,6 +89,8 @@ class Worksheet:
 
     def add_orphan(self, version: Version, key: str, reason: EntryReason) -> None:
         """An orphan as far as the rules about single versions say."""
+        if version.store_id is not None:
+            self._stores.add(version.store_id)
         self._write(
             _ORPHAN,
             (
@@ -101,10 +104,14 @@ class Worksheet:
         for key in keys:
             self._write(_SPELLING, (key.encode("utf-8", "surrogateescape"), owner, int(own), holder))
 
-    def add_living(self, keys: Iterable[str], owner: str, uri: str) -> None:
-        """The keys of a version's own place, unless it is an orphan with that *uri*: all orphans are written by now."""
-        for key in keys:
-            self._write(_LIVING, (key.encode("utf-8", "surrogateescape"), owner, uri))
+    def living(self, versions: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Of *versions* (id, URI) those that are no orphans with that URI: all orphans are written by now."""
+        self._db.executemany(_MET, versions)
+        others = self._db.execute(
+            "SELECT id, uri FROM met WHERE NOT EXISTS (SELECT 1 FROM orphan o WHERE o.id = met.id AND o.uri = met.uri)"
+        ).fetchall()
+        self._db.execute("DELETE FROM met")
+        return others
 
     def add_seen(self, version: Version) -> None:
         """Remember a version for the rank within its artifact."""
@@ -166,6 +173,12 @@ class Worksheet:
         """Once everything is in: write the rest, and make it fast to look up. Nothing may be read before."""
         self._flush()
         self._db.execute("CREATE INDEX spelling_key ON spelling (key)")
+        # In plan order on disk, too, as they are read in it three times.
+        self._db.execute(f"CREATE TABLE ordered {_COLUMNS}")
+        self._db.execute("INSERT INTO ordered SELECT * FROM orphan ORDER BY key, id")
+        self._db.execute("DROP TABLE orphan")
+        self._db.execute("ALTER TABLE ordered RENAME TO orphan")
+        self._db.execute("CREATE UNIQUE INDEX orphan_id ON orphan (id)")
         self._db.execute("CREATE INDEX orphan_key ON orphan (key, id)")
         self._db.execute("CREATE INDEX orphan_shares ON orphan (shares) WHERE shares IS NOT NULL")
 
@@ -205,7 +218,8 @@ class Worksheet:
 
     def units(self) -> int:
         """How many places there are: units count once."""
-        return int(self._db.execute("SELECT count(*) FROM orphan WHERE shares IS NULL").fetchone()[0])
+        query = "SELECT (SELECT count(*) FROM orphan) - (SELECT count(*) FROM orphan WHERE shares IS NOT NULL)"
+        return int(self._db.execute(query).fetchone()[0])
 
     def places(self, after: Place | None, most: int) -> list[Place]:
         """The first entries of the next *most* units, in plan order."""
@@ -252,7 +266,8 @@ class Worksheet:
 
     def store_ids(self) -> list[str]:
         """The stores that the orphans lie in."""
-        return [r[0] for r in self._db.execute("SELECT DISTINCT store_id FROM orphan ORDER BY 1").fetchall()]
+        query = "SELECT 1 FROM orphan WHERE store_id = ? LIMIT 1"
+        return [i for i in sorted(self._stores) if self._db.execute(query, (i,)).fetchone() is not None]
 
     def orphan(self, id_: str) -> bool:
         """Whether the version is an orphan still."""

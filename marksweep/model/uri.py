@@ -24,6 +24,7 @@ SCHEMES = {
 }  # fmt: skip
 """Scheme as written -> the scheme that keys carry: two spellings of one place must have one key."""
 
+_DOTS = re.compile(r"/\.{1,2}(?:/|\Z)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -61,7 +62,7 @@ def plain_key(uri: str) -> str | None:
             return None
     else:
         return None
-    if "//" in rest or "/." in rest or "\0" in rest:
+    if "//" in rest or "\0" in rest or ("/." in rest and _DOTS.search(rest)):
         return None
     return key if key.endswith("/") else f"{key}/"
 
@@ -78,6 +79,9 @@ def locate(uri: str) -> Location:
     One trailing slash is spelling and ignored. Characters that are special elsewhere (``*``, ``[``, ``?``, ``#``,
     ``%2F``, newlines) are themselves: marksweep never expands, decodes or joins them.
     """
+    plain = plain_key(uri)
+    if plain is not None:
+        return _located(plain)
     scheme, bucket, rest = _split(uri)
     if scheme is None:
         raise UriRefused("its scheme is not one of a known artifact store")
@@ -95,6 +99,12 @@ def locate(uri: str) -> Location:
         if segment in ("", ".", ".."):
             raise UriRefused("it holds an empty, '.' or '..' path segment")
     return Location(scheme, bucket, segments)
+
+
+def _located(key: str) -> Location:
+    scheme, _, rest = key.partition("://")
+    bucket, *segments = rest[:-1].split("/")
+    return Location(scheme, bucket, tuple(segments))
 
 
 def claims(uri: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ plan) and ``claimed`` (overlap of URIs).
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,9 @@ class Judge:
     projects: set[str] = field(default_factory=set)
     _asked: tuple[tuple[KeptReason, _Rule], ...] = field(init=False)
     """The rules that can keep anything at all under this policy."""
+    _roots: tuple[str, ...] = field(init=False)
+    _naming: bool = field(init=False)
+    """Whether the policy has pins or exclusions, which are to match something."""
 
     def __post_init__(self) -> None:
         policy = self.policy
@@ -88,6 +92,8 @@ class Judge:
             KeptReason.UNFINISHED_RUN: not policy.grace or self.circumstances.oldest_unfinished_run is None,
         }
         self._asked = tuple((rule, ask) for rule, ask in _RULES if not idle.get(rule, False))
+        self._roots = tuple(itertools.chain.from_iterable(self.circumstances.roots.values()))
+        self._naming = bool(policy.pins or policy.exclude_artifacts or policy.exclude_tags)
 
     def verdict(self, surveyed: Surveyed) -> Answer | None:
         """The first answer that keeps the version, or None when no rule here does."""
@@ -107,6 +113,8 @@ class Judge:
     def _remember(self, version: Version) -> None:
         """Note which pins and exclusions match, also those of versions that another rule keeps first."""
         self.projects.add(version.project)
+        if not self._naming:
+            return
         self.matched.update(pin for pin in self.policy.pins if _pin_matches(pin, version))
         self.matched.update(p for p in self.policy.exclude_artifacts if fnmatchcase(version.artifact, p))
         self.matched.update(p for p in self.policy.exclude_tags for tag in version.tags if fnmatchcase(tag, p))
@@ -183,6 +191,8 @@ class Judge:
         return f"its store {store.name!r} has the flavor {store.flavor!r}, which marksweep cannot delete from"
 
     def _unsafe_uri(self, surveyed: Surveyed) -> str | None:
+        if _key(surveyed.version) is not None:
+            return None
         try:
             key_of(surveyed.version.uri)
         except UriRefused as refused:
@@ -194,16 +204,16 @@ class Judge:
         if key is None:
             return None
         roots = self.circumstances.roots.get(surveyed.version.store_id or "", ())
-        return None if any(contains(root, key) for root in roots) else "its URI is outside its store's root"
+        return None if key.startswith(roots) else "its URI is outside its store's root"
 
     def _near_root(self, surveyed: Surveyed) -> str | None:
         key = _key(surveyed.version)
         if key is None:
             return None
-        for root in itertools.chain.from_iterable(self.circumstances.roots.values()):
-            if contains(key, root):
+        for root in self._roots:
+            if root.startswith(key):
                 return "its URI is a store's root or lies above one"
-            if contains(root, key) and key.count("/", len(root)) < MIN_DEPTH:
+            if key.startswith(root) and key.count("/", len(root)) < MIN_DEPTH:
                 return f"its URI is less than {MIN_DEPTH} path segments below a store's root"
         return None
 
@@ -258,8 +268,14 @@ _UNMET = {
 
 
 def _key(version: Version) -> str | None:
+    return _key_of(version.uri)
+
+
+@functools.lru_cache(maxsize=1)
+def _key_of(uri: str) -> str | None:
+    """The three rules about places ask for the key of one version after the other."""
     try:
-        return key_of(version.uri)
+        return key_of(uri)
     except UriRefused:
         return None
 

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 
 class ReferenceKind(enum.StrEnum):
     """What keeps a version alive. The names are stable: they stand in plans and in ``--json`` output."""
@@ -42,8 +44,7 @@ class ArtifactStore:
     options: dict[str, object] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """A catalog row that owns the objects under its URI. Times are aware, in UTC; ids as the catalog shows them."""
 
     id: str
@@ -60,8 +61,7 @@ class Version:
     tags: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed:
+class Surveyed(msgspec.Struct, frozen=True):
     """A version with the kinds of reference that the survey found for it."""
 
     version: Version

@@ -8,6 +8,7 @@ plan re-encodes each line and compares: that one comparison refuses duplicate ke
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, TypeVar, get_type_hints
 
@@ -132,7 +133,7 @@ def encode(struct: object) -> bytes:
         line = _ENCODER.encode(struct)
     except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError) as error:
         raise ValueError(f"it cannot be written as JSON: {error}") from None
-    return line if line.isascii() and b"\x7f" not in line else _HIDDEN.sub(_escape, line)
+    return _spelled(line)
 
 
 def decode_header_member(name: str, line: bytes) -> object:
@@ -182,6 +183,30 @@ def encode_entry(entry: Entry) -> bytes:
     return line
 
 
+def encode_entries(entries: Sequence[Entry]) -> bytes:
+    """The canonical bytes of *entries*, each followed by a newline; errors as :func:`encode_entry`."""
+    try:
+        lines = _spelled(_ENCODER.encode_lines(entries))
+        if max(map(len, lines.split(b"\n"))) <= MAX_ENTRY_LINE:
+            _ENTRY_DECODER.decode_lines(lines)
+            return lines
+    except (UnicodeEncodeError, OverflowError, RecursionError, msgspec.MsgspecError):
+        pass
+    return b"".join(encode_entry(entry) + b"\n" for entry in entries)  # one of them does not fit: it says which
+
+
+def decode_entries(lines: bytes) -> list[Entry]:
+    """Read entries from canonical bytes, each followed by a newline; raise ValueError unless all of them are that."""
+    try:
+        found = _ENTRY_DECODER.decode_lines(lines)
+        again = _spelled(_ENCODER.encode_lines(found))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"it cannot be read: {shown(str(error))}") from None
+    if again != lines:
+        raise ValueError("it is not in its canonical form (re-encoding it gives other bytes)")
+    return found
+
+
 def instant(when: datetime) -> str:
     """*when* (aware) as plans spell it: RFC 3339 in UTC, to the second, or to the microsecond if it has some."""
     if when.tzinfo is None:
@@ -200,6 +225,10 @@ def shown(text: str) -> str:
     """*text* for an error message: at most 120 characters, printable ASCII only."""
     plain = ascii(text)[1:-1]
     return plain if len(plain) <= 120 else plain[:117] + "..."
+
+
+def _spelled(octets: bytes) -> bytes:
+    return octets if octets.isascii() and b"\x7f" not in octets else _HIDDEN.sub(_escape, octets)
 
 
 def _escape(match: re.Match[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from marksweep.model.entry import Entry
 from marksweep.model.uri import UriRefused, contains, key_of
@@ -15,7 +16,7 @@ class Ledger:
     def __init__(self, header: Draft) -> None:
         self._header = header
         self._hash = hashlib.sha256()
-        self._last: tuple[bytes, str] | None = None
+        self._last = (b"", "")
         self._root: tuple[str, str] | None = None
         self._entries = 0
         self._objects: int | None = 0
@@ -26,27 +27,34 @@ class Ledger:
         if len(self._groups) != len(header.groups):
             raise ValueError("an artifact stands in two groups")
 
-    def add(self, entry: Entry, line: bytes) -> None:
-        """Take the next entry and its canonical *line*."""
-        try:
-            key = key_of(entry.uri)
-        except UriRefused as refused:
-            raise ValueError(f"its URI may not be deleted: {refused}") from None
-        order = (key.encode(), entry.id)
-        if self._last is not None and order <= self._last:
-            raise ValueError("it is not in strictly increasing order of (key, id)")
-        self._last = order
-        self._check_unit(entry, key)
-        moment(entry.created)
-        moment(entry.updated)
-        self._hash.update(line)
-        self._hash.update(b"\n")
-        self._entries += 1
-        self._objects = _plus(self._objects, entry.objects)
-        self._bytes = _plus(self._bytes, entry.bytes)
-        group = self._groups.get((entry.project, entry.artifact))
-        if group is not None:
-            self._groups[entry.project, entry.artifact] = (group[0] + 1, _plus(group[1], entry.bytes))
+    @property
+    def entries(self) -> int:
+        """How many were taken; of the one after them an error speaks."""
+        return self._entries
+
+    def add(self, entries: Sequence[Entry], lines: bytes) -> None:
+        """Take the next entries; *lines* are their canonical bytes, each followed by a newline."""
+        self._hash.update(lines)
+        last, groups = self._last, self._groups
+        for entry in entries:
+            try:
+                key = key_of(entry.uri)
+            except UriRefused as refused:
+                raise ValueError(f"its URI may not be deleted: {refused}") from None
+            order = (key.encode(), entry.id)
+            if order <= last:
+                raise ValueError("it is not in strictly increasing order of (key, id)")
+            last = order
+            self._check_unit(entry, key)
+            moment(entry.created)
+            moment(entry.updated)
+            self._objects = _plus(self._objects, entry.objects)
+            self._bytes = _plus(self._bytes, entry.bytes)
+            group = groups.get((entry.project, entry.artifact))
+            if group is not None:
+                groups[entry.project, entry.artifact] = (group[0] + 1, _plus(group[1], entry.bytes))
+            self._entries += 1
+        self._last = last
 
     def close(self) -> str:
         """After the last entry: compare with the totals and groups; return the value for ``entries_sha256``."""

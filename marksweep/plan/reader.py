@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from marksweep.plan.document import (
     MAX_SIGNATURE_LINE,
     Header,
     Seal,
+    decode_entries,
     decode_entry,
     decode_header_member,
     decode_seal,
@@ -31,6 +32,8 @@ from marksweep.plan.ledger import Ledger
 
 BLOCK = 4 * 1024 * 1024
 """Bytes that share one digest."""
+_BATCH = 1_000
+"""Entries that are decoded and checked at a time."""
 
 _HEAD = b'{\n"format":"%b",\n' % FORMAT.encode()
 _SEAL = b'"signature":'
@@ -80,7 +83,7 @@ class PlanFile:
         return header, self._entries(header, lines)
 
     def _entries(self, header: Header, lines: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
-        with_comma, number, body = True, 0, b""
+        with_comma, number, bodies = True, 0, list[bytes]()
         ledger = self._ledger(header)
         for number, line in lines:
             if line == b"],":
@@ -88,11 +91,14 @@ class PlanFile:
             if not with_comma:
                 raise self.malformed(number, "it follows an entry that has no comma, and is not the end of the entries")
             with_comma = line.endswith(b",")
-            body = line[:-1] if with_comma else line
-            yield self._read_entry(ledger, number, body)
+            bodies.append(line[:-1] if with_comma else line)
+            if len(bodies) == _BATCH:
+                yield from self._read_entries(ledger, number, bodies)
+                bodies.clear()
         else:
             raise self.malformed(number, "the entries do not end")
-        if with_comma and body:
+        yield from self._read_entries(ledger, number - 1, bodies)
+        if with_comma and ledger.entries:
             raise self.malformed(number, "the last entry has a comma")
         for number, _ in lines:
             raise self.malformed(number, "it stands between the entries and the signature")
@@ -213,15 +219,29 @@ class PlanFile:
         except ValueError as error:
             raise PlanMalformed(f"{self.path}: {error}", _AGAIN) from None
 
-    def _read_entry(self, ledger: Ledger, number: int, body: bytes) -> Entry:
+    def _read_entries(self, ledger: Ledger, last: int, bodies: Sequence[bytes]) -> Sequence[Entry]:
+        """The entries on as many lines, up to and with line *last*."""
+        before, first = ledger.entries, last - len(bodies) + 1
+        lines = b"".join([body + b"\n" for body in bodies])
+        try:
+            if not all(len(body) <= MAX_ENTRY_LINE for body in bodies):
+                raise ValueError("a line is too long")
+            entries = decode_entries(lines)
+        except ValueError:
+            entries = [self._read_entry(first + at, body) for at, body in enumerate(bodies)]
+        try:
+            ledger.add(entries, lines)
+        except ValueError as error:
+            raise self.malformed(first + ledger.entries - before, str(error)) from None
+        return entries
+
+    def _read_entry(self, number: int, body: bytes) -> Entry:
         try:
             if len(body) > MAX_ENTRY_LINE:
                 raise ValueError(f"it has {len(body)} bytes, and an entry at most {MAX_ENTRY_LINE}")
-            entry = decode_entry(body)
-            ledger.add(entry, body)
+            return decode_entry(body)
         except ValueError as error:
             raise self.malformed(number, str(error)) from None
-        return entry
 
     def _pread(self, size: int, at: int) -> bytes:
         """Exactly *size* bytes, or fewer if the file ends."""
@@ -237,6 +257,18 @@ class PlanFile:
 
     def _changed(self) -> PlanMalformed:
         return PlanMalformed(f"{self.path} was changed while it was read", "find out who writes to it, then run again")
+
+
+def by_unit(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """*entries* in plan order by unit: one with ``shares`` comes with the entry that it names, which is first."""
+    unit: list[Entry] = []
+    for entry in entries:
+        if entry.shares is None and unit:
+            yield unit
+            unit = []
+        unit.append(entry)
+    if unit:
+        yield unit
 
 
 def _open(path: Path) -> int:

@@ -19,7 +19,7 @@ from marksweep.model.entry import Entry
 from marksweep.plan.allowed_signers import Trust, is_literal
 from marksweep.plan.document import PLAN_NAMESPACE, Header, instant, moment, shown
 from marksweep.plan.quorum import Quorum, approvals_directory, count_approvals
-from marksweep.plan.reader import PlanFile
+from marksweep.plan.reader import PlanFile, by_unit
 from marksweep.plan.sshsig import PublicKey, parse
 from marksweep.plan.sshsig import verify as verify_signature
 
@@ -71,14 +71,7 @@ class SignedPlan:
 
     def units(self) -> Iterator[list[Entry]]:
         """The entries by unit: an entry with ``shares`` comes with the entry that it names, which is first."""
-        unit: list[Entry] = []
-        for entry in self.entries():
-            if entry.shares is None and unit:
-                yield unit
-                unit = []
-            unit.append(entry)
-        if unit:
-            yield unit
+        return by_unit(self.entries())
 
     def close(self) -> None:
         """Close the file; after that ``entries`` raises ValueError."""

@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import io
+import itertools
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ from marksweep.plan.document import (
     Seal,
     decode_header_member,
     encode,
-    encode_entry,
+    encode_entries,
     moment,
     shown,
 )
@@ -33,7 +34,9 @@ from marksweep.plan.ledger import Ledger
 from marksweep.plan.sshsig import Signer, sign
 
 CHUNK = 1024 * 1024
-"""Bytes that are collected before they are written, or hashed at a time."""
+"""Bytes that are hashed at a time."""
+BATCH = 1_000
+"""Entries that are encoded, checked and written at a time."""
 
 _PENDING = "sha256:" + "0" * 64
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -103,19 +106,16 @@ def _write(output: _Output, draft: Draft, entries: Iterable[Entry], key: Signing
         ledger = Ledger(draft)
         head = header_lines(Header(**members, entries_sha256=_PENDING))
     output.write(head)
-    chunk = bytearray()
-    count = 0
-    for count, entry in enumerate(entries, start=1):
-        line = encode_entry(entry)
+    left = iter(entries)
+    while batch := list(itertools.islice(left, BATCH)):
+        before, lines = ledger.entries, encode_entries(batch)
         try:
-            ledger.add(entry, line)
+            ledger.add(batch, lines)
         except ValueError as error:
-            raise _unfit(f"entry {count} ({shown(entry.id)})", error) from None
-        chunk += b",\n" + line if count > 1 else line
-        if len(chunk) > CHUNK:
-            output.write(chunk)
-            chunk.clear()
-    output.write(chunk + (b"\n],\n" if count else b"],\n"))
+            at = ledger.entries
+            raise _unfit(f"entry {at + 1} ({shown(batch[at - before].id)})", error) from None
+        output.write((b",\n" if before else b"") + lines[:-1].replace(b"\n", b",\n"))
+    output.write(b"\n],\n" if ledger.entries else b"],\n")
     with _rules("the header"):
         sealed = header_lines(Header(**members, entries_sha256=ledger.close()))
     assert len(sealed) == len(head)

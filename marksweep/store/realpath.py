@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import stat
+from collections.abc import Sequence
 
 from marksweep.model.uri import claims, plain_key
 
@@ -27,6 +28,9 @@ DEEPEST = 200
 LENGTHS, ABSENT = 8, 1_000
 """How many absent folders are remembered, of each of so many lengths: a store that is not on this machine costs no look."""
 
+ALIKE = 50
+"""Neighbours in one folder after which it is read once, instead of looking at each: logs come by the thousand."""
+
 
 class RealPaths:
     """Resolves local URIs, remembering the folders that it resolved: neighbours share all but their last few.
@@ -36,6 +40,9 @@ class RealPaths:
 
     def __init__(self, remembered: int = 8_192) -> None:
         self._folder = functools.lru_cache(maxsize=remembered)(self._look)
+        self._folder_before, self._alike = "", 0
+        self._links: set[str] = set()
+        """The links in the folder that so many neighbours in a row lay in that it was read."""
         self._absent: dict[int, set[str]] = {}
         """Folders that do not exist, in ones that do: no link can lie below. With a slash behind, by length; a few of them."""
 
@@ -58,6 +65,42 @@ class RealPaths:
             return keys
         key = f"file://{real.rstrip('/')}/"
         return keys if key in keys else tuple(sorted((*keys, key)))
+
+    def sole_keys(self, uris: Sequence[str]) -> list[str | None]:
+        """The key of each URI that is plain and has no other spelling; None for the rest."""
+        found: list[str | None] = []
+        for uri in uris:
+            key = plain_key(uri)
+            if key is not None and uri[0] == "/":
+                for length, folders in self._absent.items():
+                    if uri[:length] in folders:
+                        break
+                else:
+                    key = key if self._is_real(uri.rstrip("/")) else None
+            found.append(key)
+        return found
+
+    def _is_real(self, path: str) -> bool:
+        """Whether *path*, which is plain, holds no link."""
+        folder, _, name = path.rpartition("/")
+        try:
+            if folder.count("/") > DEEPEST:
+                return False
+            real, exists = self._folder(folder)
+            if real != folder or not exists or not name:
+                return real == folder
+            self._alike = self._alike + 1 if folder == self._folder_before else 0
+            self._folder_before = folder
+            if self._alike < ALIKE:
+                return not stat.S_ISLNK(os.lstat(path).st_mode)
+            if self._alike == ALIKE:
+                self._links = _links_in(folder or "/")
+            return name not in self._links
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except (OSError, ValueError):
+            self._alike = 0
+            return False
 
     def _resolve(self, path: str) -> str:
         if _ODD.search(path) or path.count("/") > DEEPEST:
@@ -90,3 +133,11 @@ class RealPaths:
         except OSError:
             return real, False
         return (os.path.realpath(real), True) if stat.S_ISLNK(mode) else (real, True)
+
+
+def _links_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from marksweep.store.realpath import RealPaths
+from marksweep.model.uri import plain_key
+from marksweep.store.realpath import ALIKE, RealPaths
 from tests.contract.store_worlds import LocalWorld
 
 
@@ -76,3 +77,32 @@ def test_what_is_beside_an_absent_folder_is_looked_at(local_world: LocalWorld) -
     assert real in paths.spellings(f"{local_world.root}/absent2/v")
     (local_world.folder / "absent").symlink_to(local_world.folder / "real")
     assert real in RealPaths().spellings(f"{local_world.root}/absent/v")
+
+
+def test_a_sole_key_is_the_only_spelling_and_nothing_that_a_link_leads_to_has_one(local_world: LocalWorld) -> None:
+    """However many neighbours lie in a folder, which is then read instead of each of them; and in whatever company."""
+    for number in range(3 * ALIKE):
+        local_world.put(f"real/{number}/file")
+    os.symlink(f"{local_world.root}/real/0", f"{local_world.root}/real/{3 * ALIKE}-link")
+    os.symlink(f"{local_world.root}/real", f"{local_world.root}/alias")
+    names = [f"{number}" for number in range(3 * ALIKE)]
+    plain = [f"{local_world.root}/{folder}/{name}" for folder in ("real", "gone", "gone/.x") for name in [*names, "z"]]
+    odd = [f"{local_world.root}/real/{3 * ALIKE}-link", *(f"{local_world.root}/alias/{name}" for name in names)]
+    strange = [
+        "/",
+        "/a\n/b",
+        "x",
+        "s3://b/x",
+        "s3://b//x",
+        "/x/../y",
+        "/a/.",
+        "/a/..",
+        "marksweep-deleted:/x",
+        "/nul\0",
+    ]
+    for uris in (plain, odd, plain + odd, plain + odd + strange, strange, [f"{uri}/" for uri in plain]):
+        paths, other = RealPaths(), RealPaths()
+        for uri, key in zip(uris, paths.sole_keys(uris), strict=True):
+            assert key is None or (key,) == other.spellings(uri) == (plain_key(uri),), uri
+            assert key is not None or uri in odd or uri in strange, uri
+    assert RealPaths().sole_keys(odd) == [None] * len(odd)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from marksweep.catalog.zenml import packed, referenced
+from marksweep.errors import CatalogNotUnderstood
 from marksweep.model.version import ReferenceKind
 from tests.support.catalogs import RealCatalog, dashed
 from tests.support.zenml_database import editing, opened, reading
@@ -31,6 +32,7 @@ def test_a_survey_leaves_out_exactly_what_has_such_a_reference(
 ) -> None:
     """Whatever kinds are asked for, the rest is as in a whole survey; however few versions a part holds."""
     monkeypatch.setattr(referenced, "_PART", part)
+    monkeypatch.setattr(referenced, "_HELD", part)
     monkeypatch.setattr(packed, "_BY_ID", part)
     with opened(real) as catalog:
         whole = {s.version.id: s for page in catalog.survey(tags=True) for s in page}
@@ -39,6 +41,31 @@ def test_a_survey_leaves_out_exactly_what_has_such_a_reference(
             found = [s for page in catalog.survey(tags=True, without=without) for s in page]
             assert {s.version.id: s for s in found} == {i: s for i, s in whole.items() if not s.references & without}
             assert len(found) == len({s.version.id for s in found})
+
+
+@pytest.mark.parametrize("held", [1, 7, 20, 10**9])
+def test_however_many_versions_are_looked_for_at_a_time_the_same_are_left(
+    database_only: Given, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges of ids are put together until they hold so many: none is forgotten between two looks, and none is seen twice."""
+    monkeypatch.setattr(referenced, "_PART", 3)
+    monkeypatch.setattr(referenced, "_HELD", held)
+    monkeypatch.setattr(referenced, "_FETCHED", 4)
+    with opened(database_only("0.98.0")) as catalog:
+        found = [s.version.id for page in catalog.survey(tags=False, without=EVERY) for s in page]
+        whole = [s.version.id for page in catalog.survey(tags=False) for s in page if not s.references]
+    assert found == whole
+
+
+def test_a_time_that_is_none_stops_the_survey(database_only: Given) -> None:
+    """Times are read as SQLite holds them; what is no time is never taken for an old one."""
+    real = database_only("0.98.0")
+    with opened(real) as catalog:
+        orphan = next(s.version.id for page in catalog.survey(tags=False, without=EVERY) for s in page)
+    with editing(real.database) as connection:
+        connection.execute("UPDATE artifact_version SET created = 'soon' WHERE id = ?", (orphan.replace("-", ""),))
+    with opened(real) as catalog, pytest.raises(CatalogNotUnderstood, match="'soon' where ZenML writes a time"):
+        list(catalog.survey(tags=False, without=EVERY))
 
 
 def test_what_no_link_refers_to_is_not_left_out(real: RealCatalog) -> None:

@@ -305,6 +305,7 @@ def test_a_writer_is_never_kept_waiting(tmp_path: Path, monkeypatch: pytest.Monk
     real = unpacked("0.98.0", tmp_path)
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.SMALLEST_PAGE", 3)
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.LARGEST_PAGE", 3)
+    monkeypatch.setattr("marksweep.catalog.zenml.referenced._FETCHED", 3)
     wrote = 0
 
     def write() -> None:

@@ -227,6 +227,7 @@ def test_a_vacuum_while_pages_are_read_is_noticed(database: Path, part: str, mon
     """It renumbers rows: a page by row number would skip some, and a live version not seen protects nothing."""
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.SMALLEST_PAGE", 5)
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.LARGEST_PAGE", 5)
+    monkeypatch.setattr("marksweep.catalog.zenml.referenced._FETCHED", 5)
     with editing(database) as connection:
         table = "artifact_version" if part == "survey" else "artifact_visualization"
         connection.execute(f"DELETE FROM {table} WHERE rowid BETWEEN 6 AND 12")
@@ -245,6 +246,7 @@ def test_every_page_is_seen_however_small(database: Path, monkeypatch: pytest.Mo
         expected = {s.version.id: s for page in catalog.survey(tags=True) for s in page}
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.SMALLEST_PAGE", 1)
     monkeypatch.setattr("marksweep.catalog.zenml.sqlite.LARGEST_PAGE", 1)
+    monkeypatch.setattr("marksweep.catalog.zenml.referenced._FETCHED", 1)
     with opened(database) as catalog:
         pages = list(catalog.survey(tags=True))
     assert len(pages) == len(expected)

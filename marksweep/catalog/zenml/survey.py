@@ -9,6 +9,7 @@ import base64
 import binascii
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,18 +49,18 @@ def version_columns(schema: Schema) -> tuple[list[sa.ColumnElement[Any]], sa.Fro
     return columns, source
 
 
-def version_of(row: Sequence[object], tags: frozenset[str] = frozenset()) -> Version:
+def version_of(row: Sequence[Any], tags: frozenset[str] = frozenset()) -> Version:
     """A version from the columns of :func:`version_columns`."""
     id_, artifact_id, artifact, label, number, project, uri, store_id, created, updated, registered = row
     return Version(
-        id=known.dashed(str(id_)),
-        artifact_id=known.dashed(str(artifact_id)),
+        id=known.dashed(id_),
+        artifact_id=_dashed(artifact_id),
         artifact=str(artifact) if artifact is not None else "(no artifact row)",
         version=str(label),
         number=number if isinstance(number, int) else None,
         project=str(project) if project is not None else "",
         uri=str(uri),
-        store_id=known.dashed(str(store_id)) if store_id is not None else None,
+        store_id=_dashed(store_id) if store_id is not None else None,
         created=utc(created),
         updated=utc(updated),
         registered=bool(registered),
@@ -67,8 +68,18 @@ def version_of(row: Sequence[object], tags: frozenset[str] = frozenset()) -> Ver
     )
 
 
+_dashed = functools.lru_cache(maxsize=16_384)(known.dashed)
+"""Of the ids that many versions share."""
+
+
 def utc(moment: object) -> datetime:
-    """ZenML's naive times are UTC."""
+    """ZenML's naive times are UTC. A time may come as SQLite holds it, which is text."""
+    if isinstance(moment, str):
+        try:
+            return datetime.fromisoformat(f"{moment}+00:00")
+        except ValueError:
+            with suppress(ValueError):
+                moment = datetime.fromisoformat(moment)
     if not isinstance(moment, datetime):
         raise CatalogNotUnderstood(
             f"a row of the catalog has {moment!r} where ZenML writes a time",
@@ -91,20 +102,14 @@ def survey(
     soft = read(database, lambda connection: _soft(connection, mentions, now))
     unwanted = bits_of(without)
     for page in versions(database, schema, columns, source, without):
-        found = [(bits | soft.get(row[0], 0), row) for bits, *row in page]
+        found = [(bits | soft.get(row[0], 0), row) for bits, row in page]
         rows = [(bits, row) for bits, row in found if not bits & unwanted]
-        named: dict[str, set[str]] = {}
-        if tags:
-            named = read(database, functools.partial(_tags, schema, [row for _, row in rows]))
-        yield [
-            Surveyed(
-                version_of(row, frozenset(named.get(row[0], set()) | named.get(row[1], set())))
-                if named
-                else version_of(row),
-                kinds_of(bits),
-            )
-            for bits, row in rows
-        ]
+        if not tags:
+            yield [Surveyed(version_of(row), kinds_of(bits)) for bits, row in rows]
+            continue
+        named = read(database, functools.partial(_tags, schema, [row for _, row in rows]))
+        has = [frozenset(named.get(row[0], set()) | named.get(row[1], set())) for _, row in rows]
+        yield [Surveyed(version_of(row, tags), kinds_of(bits)) for (bits, row), tags in zip(rows, has, strict=True)]
 
 
 def places(database: Database, schema: Schema, sift: Sift) -> Iterator[Places]:

@@ -31,6 +31,15 @@ def test_what_overlaps_a_place_is_always_met(places: list[str], key: str) -> Non
         assert vicinity.meets(["s3://elsewhere/x/", key])
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(KEYS, max_size=5), st.lists(KEYS, max_size=8))
+def test_many_at_once_are_met_as_they_are_one_by_one(places: list[str], keys: list[str]) -> None:
+    """The quick way and the plain one agree on each position."""
+    vicinity = Vicinity()
+    vicinity.add(places)
+    assert vicinity.near(keys) == {at for at, key in enumerate(keys) if vicinity.meets([key])}
+
+
 def test_few_of_many_strangers_are_met() -> None:
     """Of 20,000 live places beside 20,000 orphans, in the same folders, less than one in fifty (by chance alone)."""
     seed = random.randrange(10**6)

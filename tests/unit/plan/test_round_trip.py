@@ -17,7 +17,7 @@ from marksweep.errors import PlanMalformed, UsageError
 from marksweep.model.entry import Entry
 from marksweep.plan.document import Draft, encode
 from marksweep.plan.verify import VerifiedPlan, verify
-from marksweep.plan.writer import write_plan
+from marksweep.plan.writer import BATCH, write_plan
 from tests.unit.plan.support import ALICE, NOW, PLANNER, TRUST, body_of, draft, entry, shared, six, written
 
 
@@ -161,6 +161,29 @@ def test_entries_that_no_reader_would_take_are_not_written(tmp_path: Path, entri
     assert list(tmp_path.iterdir()) == []
     assert caught.value.remedy
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("at", [0, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH + 9])
+@pytest.mark.parametrize(
+    "changes", [{"reason": "because"}, {"uri": "s3://b/../x"}, {"created": "2026-02-30T00:00:00Z"}]
+)
+def test_the_entry_that_does_not_fit_is_named(tmp_path: Path, at: int, changes: dict[str, object]) -> None:
+    """Entries are written many at a time; by its id, whichever of them it is."""
+    entries = [entry(number) for number in range(2 * BATCH + 10)]
+    entries[at] = msgspec.structs.replace(entries[at], **changes)
+    with pytest.raises(PlanMalformed, match=entries[at].id):
+        written(tmp_path / "p", entries)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
+def test_plans_of_many_entries(tmp_path: Path, count: int) -> None:
+    """However many are encoded and decoded at a time, none of them with other characters than its own."""
+    entries = [entry(number, artifact="\u202e\x7f" if number % 7 == 0 else "a") for number in range(count)]
+    path = written(tmp_path / "p", entries).path
+    with verify(path, TRUST, NOW) as verified:
+        assert list(verified.entries()) == entries
+    assert path.read_bytes().count(b"\\u202e\\u007f") == len(entries[::7]) + 1
 
 
 def _replaced(header: Draft, **changes: object) -> Draft:

@@ -15,6 +15,7 @@ import pytest
 from marksweep.errors import ApprovalsMissing, MarksweepError, PlanExpired, PlanMalformed, SignatureRefused, UsageError
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.document import APPROVE_NAMESPACE
+from marksweep.plan.reader import _BATCH
 from marksweep.plan.sshsig import sign
 from marksweep.plan.verify import VerifiedPlan, inspect, verify
 from marksweep.plan.writer import write_plan
@@ -347,6 +348,20 @@ def test_the_line_is_named(plan: Path) -> None:
     written(plan.with_name("q"))
     HOSTILE["unknown header field"](plan.with_name("q"))
     refused(plan.with_name("q"), PlanMalformed, "line 3", "only_if")
+
+
+@pytest.mark.parametrize("at", [0, 1, _BATCH - 1, _BATCH, _BATCH + 1, 2 * _BATCH + 9])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"objects":', b'"objects": '), (b"2026-01-01", b"2026-02-30"), (b"s3://", b"s4://")]
+)
+def test_the_line_is_named_wherever_it_is(tmp_path: Path, at: int, old: bytes, new: bytes) -> None:
+    """Entries are read many at a time: one that is not canonical, or that breaks a rule, is told from the others."""
+    plan = written(tmp_path / "p", [entry(number) for number in range(2 * _BATCH + 10)]).path
+    lines = body_of(plan.read_bytes()).split(b"\n")
+    line = lines.index(b'"entries":[') + 1 + at
+    lines[line] = lines[line].replace(old, new)
+    plan.write_bytes(seal(b"\n".join(lines)))
+    refused(plan, PlanMalformed, f"line {line + 1}:")
 
 
 def test_re_signing_unchanged_bytes_is_accepted(plan: Path) -> None:
