@@ -120,7 +120,7 @@ class AzureStore:
         invalid = [failed for found in objects if (failed := self._invalid(found)) is not None]
         return invalid + list(await self._restorer.undelete([o for o in objects if self._invalid(o) is None]))
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         """A container has no folders; what looks like one is a blob, and was listed as such."""
 
     def objection(self, location: Location) -> str | None:

@@ -148,7 +148,7 @@ class GcsStore:
         tags = {named: found.tag for named, found in going.items()}
         return [*dict.fromkeys(refused), *await self._looked_at(outcomes, tags)]
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         """A bucket has no folders; what looks like one is an object, and was listed as such."""
 
     async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:

@@ -16,6 +16,7 @@ from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject
 from marksweep.model.uri import Location, UriRefused, locate
 from marksweep.model.version import ArtifactStore
 from marksweep.store import local_fs
+from marksweep.store.local_folders import Folders, Segments
 from marksweep.store.local_links import Links
 from marksweep.store.local_trash import Trash
 from marksweep.store.local_trash_place import open_trash
@@ -27,8 +28,8 @@ from marksweep.store.windows import Listed, gather, windows
 THREADS = 4
 """Worker threads of one store: enough to hide a network file system's answers, few enough for a disk."""
 
-PER_HOP = 32
-"""Locations that one hop to a worker thread lists."""
+PER_HOP = 128
+"""Locations that one hop to a worker thread lists or tidies: neighbours share the folders that it opens."""
 
 KEYS_PER_HOP = 500
 """Keys that one hop to a worker thread deletes."""
@@ -86,7 +87,10 @@ class LocalStore:
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
         """Every file and link at or below *location*; raises StoreRefused for what may not or cannot be read."""
-        return await to_thread.run_sync(self._list, location, limiter=self._threads)
+        (found,) = await self._list_many([location])
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def listing(
         self, locations: Sequence[Location], *, emptied: bool = False
@@ -109,12 +113,14 @@ class LocalStore:
             outcomes += part
         return outcomes
 
-    async def tidy(self, location: Location) -> None:
-        """Remove the empty folders at and below *location*. One that cannot be removed stays: it harms nobody."""
-        segments = self._segments(location)
-        if isinstance(segments, str):
-            return
-        await to_thread.run_sync(local_fs.remove_empty_folders, self._root, segments, limiter=self._threads)
+    async def tidy(self, locations: Sequence[Location]) -> None:
+        """Remove the empty folders at and below *locations*. One that cannot be removed stays: it harms nobody."""
+        places = [found for found in map(self._segments, locations) if not isinstance(found, str)]
+
+        async def remove(part: Sequence[Segments]) -> None:
+            await to_thread.run_sync(local_fs.remove_empty_folders, self._root, part, limiter=self._threads)
+
+        await gather([places[at : at + PER_HOP] for at in range(0, len(places), PER_HOP)], remove)
 
     async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
         """What lies in the trash of it. Raises StoreRefused when there is no trash, or it cannot be read."""
@@ -161,7 +167,7 @@ class LocalStore:
         """The lexical keys of *uri*, and the key of its real path."""
         return self._paths.spellings(uri)
 
-    def _segments(self, location: Location) -> local_fs.Segments | str:
+    def _segments(self, location: Location) -> Segments | str:
         # The path below the root, or why there is none.
         if location.scheme != "file":
             return "it is not a local path"
@@ -174,33 +180,28 @@ class LocalStore:
         return await to_thread.run_sync(self._list_each, locations, limiter=self._threads)
 
     def _list_each(self, locations: Sequence[Location]) -> Sequence[Listed]:
-        results: list[Listed] = []
-        for location in locations:
-            try:
-                results.append(self._list(location))
-            except StoreRefused as refused:
-                results.append(refused)
-        return results
+        with Folders(self._root) as folders:
+            return [self._list(folders, location) for location in locations]
 
-    def _list(self, location: Location) -> Sequence[StoredObject]:
+    def _list(self, folders: Folders, location: Location) -> Listed:
         segments = self._segments(location)
         if isinstance(segments, str):
-            raise _refused(location.path, segments, f"Only what lies below {self._name} is listed.")
+            return _refused(location.path, segments, f"Only what lies below {self._name} is listed.")
         try:
-            return local_fs.list_objects(self._root, segments)
+            return local_fs.list_objects(folders, segments)
         except (OSError, ValueError) as error:
             remedy = "Make it readable for the user that runs marksweep, then run it again."
-            raise _refused(location.path, _reason(error), remedy) from None
+            return _refused(location.path, _reason(error), remedy)
 
 
-def _roots(root: str, real: str) -> tuple[local_fs.Segments, ...]:
+def _roots(root: str, real: str) -> tuple[Segments, ...]:
     # As configured and with its links resolved: versions were written under either.
     resolved = tuple(part for part in real.split("/") if part)
     try:
         written = locate(root).segments
     except UriRefused:
         return (resolved,)
-    return (written, resolved)
+    return (written, resolved) if written != resolved else (resolved,)
 
 
 def _is_plain(key: str) -> bool:

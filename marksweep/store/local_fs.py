@@ -1,7 +1,7 @@
 """Files below an open folder, reached segment by segment and never through a symbolic link.
 
-Every function here takes a file descriptor of the store's root. A path is walked with ``O_NOFOLLOW | O_DIRECTORY``, one
-segment at a time, so that a link that is swapped in at any moment ends the walk instead of leading it astray.
+Every function here takes a file descriptor of the store's root, or the :class:`~marksweep.store.local_folders.Folders` below
+it, which see to it that no link is followed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
-
-Segments = tuple[str, ...]
-
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How a folder is opened: one that is there, and is no link."""
-
-
-class LinkInTheWay(OSError):
-    """A symbolic link stands where a folder was expected; ``filename`` is its path relative to the root."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(errno.ELOOP, "a symbolic link", path)
+from marksweep.store.local_folders import FOLDER, Folders, LinkInTheWay, Segments
 
 
 def open_root(path: str) -> tuple[str, int]:
@@ -38,47 +27,9 @@ def open_root(path: str) -> tuple[str, int]:
 
 @contextmanager
 def folder(root: int, segments: Sequence[str]) -> Iterator[int]:
-    """A descriptor of the folder *segments* below *root*.
-
-    Raises FileNotFoundError, NotADirectoryError, :class:`LinkInTheWay`, or another OSError of the walk.
-    """
-    current = os.open(".", FOLDER, dir_fd=root)
-    try:
-        for depth, name in enumerate(segments):
-            below = _step(current, name, segments[: depth + 1])
-            os.close(current)
-            current = below
-        yield current
-    finally:
-        os.close(current)
-
-
-def _step(parent: int, name: str, path: Sequence[str]) -> int:
-    try:
-        return os.open(name, FOLDER, dir_fd=parent)
-    except OSError as error:
-        # Linux says ENOTDIR for a link here, BSD and macOS say ELOOP.
-        if error.errno in (errno.ENOTDIR, errno.ELOOP) and _is_link(parent, name):
-            raise LinkInTheWay("/".join(path)) from None
-        raise
-
-
-def _is_link(parent: int, name: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def first_link(root: int, segments: Segments) -> str | None:
-    """The topmost symbolic link at or above *segments* below *root*, as a relative path; null when there is none."""
-    try:
-        with folder(root, segments[:-1]) as parent:
-            return "/".join(segments) if _is_link(parent, segments[-1]) else None
-    except LinkInTheWay as link:
-        return str(link.filename)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    """A descriptor of the folder *segments* below *root*; raises as :meth:`~marksweep.store.local_folders.Folders.at`."""
+    with Folders(root) as folders:
+        yield folders.at(segments)
 
 
 def tag(found: os.stat_result) -> str:
@@ -86,36 +37,45 @@ def tag(found: os.stat_result) -> str:
     return str(found.st_mtime_ns)
 
 
-def list_objects(root: int, segments: Segments) -> list[StoredObject]:
+def list_objects(folders: Folders, segments: Segments) -> list[StoredObject]:
     """Everything that is not a folder at or below *segments*; empty when nothing is there.
 
     What vanishes meanwhile is left out. Raises OSError for what cannot be read, and when a folder turns into something
     else while it is listed.
     """
     try:
-        with folder(root, segments[:-1]) as parent:
-            here = os.lstat(segments[-1], dir_fd=parent)
-    except (FileNotFoundError, NotADirectoryError):
+        folders.at(segments)
+    except FileNotFoundError:
         return []
-    if stat.S_ISLNK(here.st_mode):
-        raise LinkInTheWay("/".join(segments))
-    if not stat.S_ISDIR(here.st_mode):
-        return [StoredObject("/".join(segments), here.st_size, tag(here))]
+    except NotADirectoryError:
+        return _list_file(folders, segments)
     found: list[StoredObject] = []
-    for place, entries in _folders(root, segments):
+    for place, entries in _folders(folders, segments):
         prefix = "/".join(place)
         found += [StoredObject(f"{prefix}/{name}", size, mtime) for name, size, mtime in entries]
     return found
 
 
-def _folders(root: int, segments: Segments) -> Iterator[tuple[Segments, list[tuple[str, int, str]]]]:
-    # Depth first, a folder before what is below it. Each folder is walked to anew: two descriptors, however deep it is.
+def _list_file(folders: Folders, segments: Segments) -> list[StoredObject]:
+    try:
+        here = os.lstat(segments[-1], dir_fd=folders.at(segments[:-1]))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if stat.S_ISLNK(here.st_mode):
+        raise LinkInTheWay("/".join(segments))
+    if stat.S_ISDIR(here.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), segments[-1])
+    return [StoredObject("/".join(segments), here.st_size, tag(here))]
+
+
+def _folders(folders: Folders, segments: Segments) -> Iterator[tuple[Segments, list[tuple[str, int, str]]]]:
+    # Depth first, a folder before what is below it.
     waiting: list[Segments] = [segments]
     while waiting:
         place = waiting.pop()
         files: list[tuple[str, int, str]] = []
         try:
-            with folder(root, place) as current, os.scandir(current) as entries:
+            with os.scandir(folders.at(place)) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append((*place, entry.name))
@@ -133,14 +93,16 @@ def _folders(root: int, segments: Segments) -> Iterator[tuple[Segments, list[tup
 def delete_objects(root: int, objects: Sequence[StoredObject]) -> list[KeyOutcome]:
     """Unlink each of *objects* that is still as it was listed: a link itself, never what it points at."""
     outcomes: list[KeyOutcome] = []
-    for place, members in by_folder(objects).items():
-        try:
-            with folder(root, place) as parent:
+    with Folders(root) as folders:
+        for place, members in by_folder(objects).items():
+            try:
+                parent = folders.at(place)
+            except (FileNotFoundError, NotADirectoryError):
+                outcomes += [KeyGone(found.key) for found in members]
+            except (OSError, ValueError) as error:
+                outcomes += [failed(found.key, error) for found in members]
+            else:
                 outcomes += [_unlink(parent, found) for found in members]
-        except (FileNotFoundError, NotADirectoryError):
-            outcomes += [KeyGone(found.key) for found in members]
-        except (OSError, ValueError) as error:
-            outcomes += [failed(found.key, error) for found in members]
     return outcomes
 
 
@@ -176,15 +138,22 @@ def failed(key: str, error: OSError | ValueError) -> KeyFailed | KeyDenied:
     return KeyFailed(key, "InvalidKey", "no file can have this name")
 
 
-def remove_empty_folders(root: int, segments: Segments) -> None:
-    """Remove the empty folders at and below *segments*, deepest first. One that is not empty, or refuses, stays."""
+def remove_empty_folders(root: int, places: Sequence[Segments]) -> None:
+    """Remove the empty folders at and below each of *places*, deepest first. One that is not empty, or refuses, stays."""
+    with Folders(root) as folders:
+        for place in places:
+            if not _remove(folders, place):
+                try:
+                    below = [found for found, _ in _folders(folders, place)]
+                except OSError:
+                    continue
+                for found in reversed(below):  # a folder comes before what is below it: reversed, after
+                    _remove(folders, found)
+
+
+def _remove(folders: Folders, place: Segments) -> bool:
     try:
-        places = [place for place, _ in _folders(root, segments)]
-    except OSError:
-        return
-    for place in reversed(places):  # a folder comes before what is below it: reversed, after
-        try:
-            with folder(root, place[:-1]) as parent:
-                os.rmdir(place[-1], dir_fd=parent)
-        except OSError:
-            continue
+        os.rmdir(place[-1], dir_fd=folders.at(place[:-1]))
+    except (OSError, ValueError) as error:
+        return isinstance(error, FileNotFoundError | ValueError)
+    return True

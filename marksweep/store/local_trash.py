@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
 from marksweep.store import local_fs
+from marksweep.store.local_folders import FOLDER, Folders, Segments
 from marksweep.store.local_move import move
 
 PRIVATE = 0o700
@@ -49,17 +50,17 @@ class Trash:
                 outcomes += [local_fs.failed(found.key, error) for found in members]
         return outcomes
 
-    def held(self, segments: local_fs.Segments, since: datetime) -> list[StoredObject]:
+    def held(self, segments: Segments, since: datetime) -> list[StoredObject]:
         """What lay at or below *segments* and came here at or after *since*; of one key the last. Raises OSError."""
         found: dict[str, StoredObject] = {}
         for copy in self._copies():
-            with local_fs.folder(self.folder, (copy,)) as top:
-                for place, members in local_fs.by_folder(local_fs.list_objects(top, segments)).items():
-                    with local_fs.folder(top, place) as current:
-                        for member in members:
-                            came = os.lstat(member.key.rpartition("/")[2], dir_fd=current).st_ctime
-                            if datetime.fromtimestamp(came, UTC) >= since:
-                                found[member.key] = replace(member, version=f"{copy}/{member.key}")
+            with local_fs.folder(self.folder, (copy,)) as top, Folders(top) as folders:
+                for place, members in local_fs.by_folder(local_fs.list_objects(folders, segments)).items():
+                    current = folders.at(place)
+                    for member in members:
+                        came = os.lstat(member.key.rpartition("/")[2], dir_fd=current).st_ctime
+                        if datetime.fromtimestamp(came, UTC) >= since:
+                            found[member.key] = replace(member, version=f"{copy}/{member.key}")
         return list(found.values())
 
     def give_back(self, root: int, objects: Sequence[StoredObject]) -> list[KeyFailed | KeyDenied]:
@@ -198,18 +199,18 @@ def _is(found: StoredObject, now: os.stat_result) -> bool:
 @contextmanager
 def _made(top: int, segments: Sequence[str], mode: int) -> Iterator[int]:
     """A descriptor of the folder *segments* below *top*; what is missing is made, durably."""
-    current = os.open(".", local_fs.FOLDER, dir_fd=top)
+    current = os.open(".", FOLDER, dir_fd=top)
     try:
         for name in segments:
             try:
-                below = os.open(name, local_fs.FOLDER, dir_fd=current)
+                below = os.open(name, FOLDER, dir_fd=current)
             except FileNotFoundError:
                 try:
                     os.mkdir(name, mode, dir_fd=current)
                     os.fsync(current)
                 except FileExistsError:
                     pass
-                below = os.open(name, local_fs.FOLDER, dir_fd=current)
+                below = os.open(name, FOLDER, dir_fd=current)
             os.close(current)
             current = below
         yield current

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from marksweep.errors import StoreRefused
-from marksweep.store.local_fs import FOLDER
+from marksweep.store.local_folders import FOLDER
 from marksweep.store.local_trash import PRIVATE, Trash
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH

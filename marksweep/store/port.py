@@ -63,8 +63,8 @@ class Store(Protocol):
         """
         ...
 
-    async def tidy(self, location: Location) -> None:
-        """Remove what is left of an emptied *location* besides objects: empty local folders at or below it, never above."""
+    async def tidy(self, locations: Sequence[Location]) -> None:
+        """Remove what is left of emptied *locations* besides objects: empty local folders at or below each, never above."""
         ...
 
     def objection(self, location: Location) -> str | None:

@@ -163,7 +163,7 @@ class S3Store:
             return await self._client.send("other", operation, **arguments)
         return await self._client.read("other", operation, **arguments)
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         """A bucket has no folders; what looks like one is an object, and was listed as such."""
 
     def objection(self, location: Location) -> str | None:

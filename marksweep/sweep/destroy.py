@@ -10,7 +10,7 @@ from marksweep.catalog.port import Catalog
 from marksweep.errors import StoreRefused
 from marksweep.model.outcome import Deleted, Failed, Kept, KeptBecause, Mode, Outcome
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, KeyGone, KeyOutcome, StoredObject
-from marksweep.model.uri import locate
+from marksweep.model.uri import Location, locate
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.store.port import Store
 from marksweep.sweep.journal import Journal, Pending
@@ -29,9 +29,11 @@ class Claimed:
         return self.entries[0].unit
 
     @property
-    def uri(self) -> str:
+    def location(self) -> Location:
         """The widest place: the shortest key of the unit."""
-        return min((e.uri for e in self.entries), key=lambda uri: len(locate(uri).key))
+        if len(self.entries) == 1:
+            return locate(self.entries[0].uri)
+        return min((locate(e.uri) for e in self.entries), key=lambda location: len(location.key))
 
     @property
     def objects(self) -> list[StoredObject]:
@@ -98,8 +100,8 @@ async def untouched(units: Sequence[Claimed], stores: OpenStores) -> list[str]:
     """The ids of the entries whose objects are all there as their claim found them; a listing that fails tells nothing."""
     ids: list[str] = []
     for unit in units:
-        if (store := stores.of(locate(unit.uri).key)) is not None:
-            async for _, found in store.listing([locate(unit.uri)]):
+        if (store := stores.of(unit.location.key)) is not None:
+            async for _, found in store.listing([unit.location]):
                 if not isinstance(found, Exception) and set(unit.objects) <= set(found):
                     ids += [e.id for e in unit.entries]
     return ids
@@ -109,7 +111,7 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores, *, resumed: bool
     outcomes: list[tuple[Pending, str, Outcome]] = []
     by_store: dict[int, tuple[Store, list[Claimed]]] = {}
     for unit in units:
-        store = stores.of(locate(unit.uri).key)
+        store = stores.of(unit.location.key)
         if store is None:
             outcomes += unit.outcomes(Failed("no-store", "the catalog does not configure its store any more"))
         else:
@@ -120,10 +122,10 @@ async def _delete(units: Sequence[Claimed], stores: OpenStores, *, resumed: bool
             outcomes += failed
         deleted = await store.delete([o for u in in_store for o in u.objects])
         answers = {(a.key, a.version): a for a in deleted}
-        for unit in in_store:
-            await store.tidy(locate(unit.uri))
+        places = [u.location for u in in_store]
+        await store.tidy(places)
         order = iter(in_store)
-        async for _, left in store.listing([locate(u.uri) for u in in_store], emptied=True):
+        async for _, left in store.listing(places, emptied=True):
             unit = next(order)
             outcomes += unit.outcomes(_outcome(unit, answers, left))
     return outcomes
@@ -136,7 +138,7 @@ async def _as_listed(
     going: list[Claimed] = []
     failed: list[tuple[Pending, str, Outcome]] = []
     order = iter(units)
-    async for _, found in store.listing([locate(u.uri) for u in units]):
+    async for _, found in store.listing([u.location for u in units]):
         unit = next(order)
         if isinstance(found, Exception):
             failed += unit.outcomes(Failed("listing", str(found)))

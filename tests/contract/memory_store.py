@@ -197,7 +197,7 @@ class MemoryStore:
                 self._bucket.restore(found.key)
         return [KeyFailed(key, "Occupied", "it holds an object") for key in occupied]
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         """There are no folders."""
 
     def objection(self, location: Location) -> str | None:

@@ -50,7 +50,7 @@ async def test_name(world: StoreWorld, case: str, request: pytest.FixtureRequest
         outcomes = await store.delete(found)
         assert set(outcomes) == {KeyDeleted(world.key(name)) for name in mine}
         assert await store.list(place(world, path)) == []
-        await store.tidy(place(world, path))
+        await store.tidy([place(world, path)])
     assert world.paths() == set(others)
 
 
@@ -138,7 +138,7 @@ async def test_an_object_added_between_list_and_delete(world: StoreWorld) -> Non
         found = await store.list(place(world, "v"))
         world.put("v/late")
         await store.delete(found)
-        await store.tidy(place(world, "v"))
+        await store.tidy([place(world, "v")])
         async for _, listed in store.listing([place(world, "v")], emptied=True):
             assert not isinstance(listed, Exception)
             assert relative(world, listed) == {"v/late"}
@@ -155,7 +155,7 @@ async def test_the_store_root_as_uri(world: StoreWorld) -> None:
                 await store.list(locate(uri))
             async for _, listed in store.listing([locate(uri)]):
                 assert isinstance(listed, StoreRefused)
-            await store.tidy(locate(uri))
+            await store.tidy([locate(uri)])
     assert world.paths() == {"v/a"}
 
 
@@ -202,7 +202,7 @@ async def test_a_symbolic_link_inside(local_world: LocalWorld) -> None:
         found = await store.list(place(local_world, "v"))
         assert relative(local_world, found) == {"v/a", "v/file", "v/folder", "v/out", "v/none"}
         assert {type(outcome) for outcome in await store.delete(found)} == {KeyDeleted}
-        await store.tidy(place(local_world, "v"))
+        await store.tidy([place(local_world, "v")])
     assert local_world.paths() == {"live/x"}
     assert (local_world.outside / "precious").exists()
 
@@ -218,7 +218,7 @@ async def test_a_symbolic_link_above(local_world: LocalWorld) -> None:
             await store.list(location)
         (outcome,) = await store.delete([StoredObject("link/v/x", 1, "1")])
         assert isinstance(outcome, KeyFailed | KeyDenied | KeyChanged)
-        await store.tidy(location)
+        await store.tidy([location])
     assert local_world.paths() == {"live/v/x", "link"}
 
 
@@ -227,5 +227,5 @@ async def test_an_empty_local_folder(local_world: LocalWorld) -> None:
     (local_world.folder / "above/v/deep").mkdir(parents=True)
     async with local_world.open() as store:
         assert await store.list(place(local_world, "above/v")) == []
-        await store.tidy(place(local_world, "above/v"))
+        await store.tidy([place(local_world, "above/v")])
     assert local_world.folders() == {"above"}

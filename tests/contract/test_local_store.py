@@ -12,6 +12,7 @@ import pytest
 from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, Undo
 from marksweep.model.uri import locate
+from marksweep.store import local_links
 from tests.contract.store_worlds import LocalWorld, place, relative
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +35,7 @@ async def test_links_inside_are_objects_and_their_targets_stay(local_world: Loca
         found = await store.list(place(local_world, "v"))
         assert {listed.key for listed in found} == {"v/a", "v/file", "v/folder", "v/dangling", "v/inner"}
         assert {type(outcome) for outcome in await store.delete(found)} == {KeyDeleted}
-        await store.tidy(place(local_world, "v"))
+        await store.tidy([place(local_world, "v")])
     assert (local_world.outside / "precious").read_bytes() == b"p"
     assert local_world.paths() == {"live/x"}
     assert local_world.folders() == {"live"}
@@ -51,9 +52,27 @@ async def test_a_link_at_or_above_the_location_is_an_objection(local_world: Loca
         assert "symbolic link: " in (store.objection(place(local_world, path)) or "")
         with pytest.raises(StoreRefused, match="symbolic link"):
             await store.list(place(local_world, path))
-        await store.tidy(place(local_world, path))
+        await store.tidy([place(local_world, path)])
         assert store.objection(place(local_world, "sound/other/v")) is None
     assert (local_world.outside / "v" / "deeper").is_dir()
+
+
+async def test_a_link_that_comes_later_is_an_objection_a_moment_later(
+    local_world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a folder was is remembered for a second, for its neighbours' sake; what is absent is, too."""
+    now = 100.0
+    monkeypatch.setattr(local_links.time, "monotonic", lambda: now)
+    local_world.put("sound/x/file")
+    async with local_world.open() as store:
+        for path in ("sound/x", "sound/y", "later/x"):
+            assert store.objection(place(local_world, path)) is None
+        (local_world.folder / "sound").rename(local_world.folder / "moved")
+        for link in ("sound", "later"):
+            (local_world.folder / link).symlink_to(local_world.outside)
+        now += 1.1
+        for path in ("sound/x", "sound/y", "later/x"):
+            assert "symbolic link: " in (store.objection(place(local_world, path)) or "")
 
 
 async def test_a_folder_swapped_for_a_link_does_not_lead_a_delete_outside(local_world: LocalWorld) -> None:
@@ -67,7 +86,7 @@ async def test_a_folder_swapped_for_a_link_does_not_lead_a_delete_outside(local_
         found = await store.list(place(local_world, "v"))
         swap_for_link(local_world.folder / "v", local_world.outside)
         (outcome,) = await store.delete(found)
-        await store.tidy(place(local_world, "v"))
+        await store.tidy([place(local_world, "v")])
     assert isinstance(outcome, KeyFailed)
     assert (outcome.code, outcome.message) == ("ELOOP", "a symbolic link")
     assert (local_world.outside / "deep" / "a").read_bytes() == b"x"
@@ -173,22 +192,21 @@ async def test_tidy_removes_empty_folders_and_only_those(local_world: LocalWorld
     (local_world.folder / "p/w/e/link").symlink_to(local_world.outside)
     async with local_world.open() as store:
         assert await store.list(place(local_world, "p/v")) == []
-        for path in ("p/v", "p/w", "p/w/kept", "p/missing"):
-            await store.tidy(place(local_world, path))
+        await store.tidy([place(local_world, path) for path in ("p/v", "p/w", "p/w/kept", "p/missing")])
     assert local_world.folders() == {"p", "p/w", "p/w/e", "p/v-2"}
     assert local_world.paths() == {"p/w/kept", "p/w/e/link"}
     assert local_world.outside.is_dir()
 
 
 async def test_a_deep_folder_is_listed_without_a_descriptor_per_level(local_world: LocalWorld) -> None:
-    """300 levels need no recursion and two descriptors."""
+    """300 levels need no recursion and a few descriptors."""
     deep = "/".join(["d"] * 300)
     local_world.put(f"{deep}/a")
     async with local_world.open() as store:
         before = len(os.listdir("/proc/self/fd"))
         found = await store.list(place(local_world, "d"))
         assert await store.delete(found) == [KeyDeleted(f"{deep}/a")]
-        await store.tidy(place(local_world, "d"))
+        await store.tidy([place(local_world, "d")])
         assert len(os.listdir("/proc/self/fd")) == before
     assert local_world.folders() == set()
 

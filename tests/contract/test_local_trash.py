@@ -18,6 +18,7 @@ from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyFailed, KeyGone, StoredObject
 from marksweep.model.version import ArtifactStore
 from marksweep.store import local, local_fs, local_move, local_trash
+from marksweep.store.local_folders import Folders
 from marksweep.store.local_trash_place import folder_name, misplaced, open_trash
 from marksweep.store.port import Store
 from marksweep.store.tuning import Tuning
@@ -69,7 +70,7 @@ async def test_a_delete_moves_and_an_undelete_moves_back(local_world: LocalWorld
         here = place(local_world, "v")
         found = await store.list(here)
         assert {type(o) for o in await store.delete(found)} == {KeyDeleted}
-        await store.tidy(here)
+        await store.tidy([here])
         assert local_world.paths() == {"other/x"}
         assert local_world.folders() == {"other"}
         assert contents(trash) == {"id/v/a": b"content", "id/v/deep/er/b": b"content"}
@@ -321,7 +322,8 @@ def test_a_crash_between_anything_loses_nothing(
             (world / path).parent.mkdir(parents=True, exist_ok=True)
             (world / path).write_bytes(body)
         real, root = local_fs.open_root(str(world))
-        found = local_fs.list_objects(root, ("v",))
+        with Folders(root) as folders:
+            found = local_fs.list_objects(folders, ("v",))
         blown = [False, False]
         for number, deletes in enumerate((True, False)):
             for cutting in (True, False):

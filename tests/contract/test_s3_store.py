@@ -62,7 +62,7 @@ async def test_an_empty_folder_is_its_marker(s3_world: S3World) -> None:
     async with s3_world.open() as store:
         (found,) = await store.list(place(s3_world, "v"))
         assert (found.key, found.size) == ("zenml/v/", 0)
-        await store.tidy(place(s3_world, "v"))
+        await store.tidy([place(s3_world, "v")])
         assert s3_world.paths() == {"v/"}
         assert await store.delete([found]) == [KeyDeleted("zenml/v/")]
 

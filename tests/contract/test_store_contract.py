@@ -80,7 +80,7 @@ async def test_outside_the_root_is_refused(world: StoreWorld) -> None:
             with pytest.raises(StoreRefused) as refused:
                 await store.list(location)
             assert refused.value.remedy
-            await store.tidy(location)
+            await store.tidy([location])
 
 
 async def test_listing_many_keeps_their_order_and_yields_errors(world: StoreWorld) -> None:
@@ -124,7 +124,7 @@ async def test_many_tasks_use_one_store(world: StoreWorld) -> None:
             location = place(world, f"v{number}")
             outcomes = await store.delete(await store.list(location))
             assert [type(outcome) for outcome in outcomes] == [KeyDeleted] * 3
-            await store.tidy(location)
+            await store.tidy([location])
 
         async with anyio.create_task_group() as group:
             for number in range(0, 12, 2):

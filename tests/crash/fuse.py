@@ -116,7 +116,7 @@ class _FusedStore:
             self._fuse.point(f"after store.delete {found.key}")
         return answers
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         self._fuse.point("before store.tidy")
-        await self._real.tidy(location)
+        await self._real.tidy(locations)
         self._fuse.point("after store.tidy")

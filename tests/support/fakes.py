@@ -173,7 +173,7 @@ class FakeStore:
         await anyio.lowlevel.checkpoint()
         return [KeyFailed(found.key, "NotFound", "it is gone") for found in objects]
 
-    async def tidy(self, location: Location) -> None:
+    async def tidy(self, locations: Sequence[Location]) -> None:
         await anyio.lowlevel.checkpoint()
 
     def objection(self, location: Location) -> str | None:
