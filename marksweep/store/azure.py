@@ -64,6 +64,8 @@ async def open_store(
 class AzureStore:
     """An open container. Names are exact: nothing strips, expands, decodes or joins them."""
 
+    keeps_tags = False  # what comes back gets a new generation or etag
+
     def __init__(self, client: AzureClient, root: Location, scrub: Scrub, tuning: Tuning) -> None:
         self._client = client
         self._root = root

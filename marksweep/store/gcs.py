@@ -99,6 +99,8 @@ async def _opened(options: Options) -> tuple[gcsfs.GCSFileSystem, aiohttp.Client
 class GcsStore:
     """An open bucket. Keys are exact: nothing strips, expands, decodes or joins them."""
 
+    keeps_tags = False  # what comes back gets a new generation or etag
+
     def __init__(self, client: GcsClient, root: Root, tuning: Tuning, *, on_google: bool) -> None:
         self._client = client
         self._root = root

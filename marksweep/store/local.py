@@ -72,6 +72,8 @@ async def open_store(
 class LocalStore:
     """An open local store. Keys are paths relative to its root."""
 
+    keeps_tags = True
+
     def __init__(self, root: str, real: str, descriptor: int, trash: Trash | None = None) -> None:
         self._name = root
         self._trash = trash

@@ -48,6 +48,11 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def keeps_tags(self) -> bool:
+        """Whether what :meth:`undelete` brings back has the tag that it had before."""
+        ...
+
     async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
         """What lay at or under *location*, was deleted at or after *since* (aware), and can be brought back.
 

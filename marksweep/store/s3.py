@@ -74,6 +74,8 @@ async def open_store(
 class S3Store:
     """An open bucket. Keys are exact: nothing strips, expands, decodes or joins them."""
 
+    keeps_tags = True
+
     def __init__(self, client: S3Client, root: Root, scrub: Scrub, tuning: Tuning) -> None:
         self._client = client
         self._root = root

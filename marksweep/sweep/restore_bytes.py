@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from marksweep.model.entry import Entry, fingerprint
-from marksweep.model.store import StoredObject, Undo
+from marksweep.model.store import StoredObject
 from marksweep.model.uri import Location
 from marksweep.store.port import Store
 from marksweep.sweep.restore_journal import RESTORING, Taken
@@ -31,7 +31,7 @@ NOTHING = Wanted((), (), by_tag=True)
 async def look(store: Store, place: Location, lead: Entry, taken: Sequence[Taken], since: datetime) -> Wanted | str:
     """What is wanted at *place*, or why not all of it can be had. Raises StoreRefused when the store cannot undo."""
     here = list(await store.list(place))
-    by_tag = await store.undo() is not Undo.SOFT_DELETE
+    by_tag = store.keeps_tags
     begun = next((t.keys for t in taken if t.state == RESTORING and t.keys), ())
     if _is_whole(here, lead, taken) or (begun and _same(here, begun, by_tag=by_tag)):
         return Wanted(tuple(here), (), by_tag)

@@ -141,6 +141,8 @@ class BucketPages:
 class MemoryStore:
     """A store below *root* in *bucket*. It keeps what is deleted."""
 
+    keeps_tags = True
+
     def __init__(self, bucket: Bucket, root: Location) -> None:
         self._bucket = bucket
         self._root = root

@@ -134,6 +134,7 @@ class FakeCatalog:
 class FakeStore:
     """One store: key (as in ``marksweep.model.uri``) -> bytes. Every method yields to the event loop."""
 
+    keeps_tags = True
     objects: dict[str, int] = field(default_factory=dict)
     objections: dict[str, str] = field(default_factory=dict)
     object_objections: dict[str, str] = field(default_factory=dict)
