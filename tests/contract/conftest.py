@@ -17,6 +17,7 @@ from aiobotocore.client import AioBaseClient
 
 from tests.contract.azure_world import AzureWorld
 from tests.contract.gcs_world import GcsWorld
+from tests.contract.store_limits import KINDS
 from tests.contract.store_worlds import CREDENTIALS, Call, LocalWorld, MemoryWorld, S3World, SeaweedWorld, StoreWorld
 from tests.support.azurite import Azurite, azurite
 from tests.support.azurite import Front as AzureFront
@@ -128,7 +129,7 @@ def local_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalWorld:
     return LocalWorld(tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["memory", "local", "moto", "seaweed", "gcs", "azure"])
+@pytest.fixture(params=KINDS)
 def world(request: pytest.FixtureRequest) -> StoreWorld:
     """Each kind of store in turn."""
     found: StoreWorld = request.getfixturevalue(f"{request.param}_world")

@@ -77,6 +77,15 @@ CANNOT_SHOW: Mapping[tuple[str, str], str] = {
 """The same for what a server would have to do rather than to hold."""
 
 
+KINDS = ("memory", "local", "moto", "seaweed", "gcs", "azure")
+"""Every kind of store that the contract suite runs on."""
+
+
+def those_with(case: str) -> list[str]:
+    """The kinds of store that have *case*."""
+    return [kind for kind in KINDS if why_not(kind, case) is None]
+
+
 def why_not(kind: str, case: str) -> str | None:
     """Why there is no *case* on a store of *kind*; null where there is one."""
     return CANNOT_HOLD.get((kind, case)) or CANNOT_SHOW.get((kind, case))

@@ -15,7 +15,7 @@ from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyChanged, KeyDeleted, KeyDenied, KeyFailed, StoredObject
 from marksweep.model.uri import UriRefused, locate
 from marksweep.store.tuning import Meter
-from tests.contract.store_limits import CANNOT_HOLD, NAMES, OBJECTED, why_not
+from tests.contract.store_limits import CANNOT_HOLD, NAMES, OBJECTED, those_with
 from tests.contract.store_worlds import LocalWorld, S3World, SeaweedWorld, StoreWorld, place, relative
 
 pytestmark = pytest.mark.anyio
@@ -26,11 +26,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.node.callspec.params["world"])
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize(
+    ("world", "case"), [(kind, case) for case in NAMES for kind in those_with(case)], indirect=["world"]
+)
 async def test_name(world: StoreWorld, case: str, request: pytest.FixtureRequest) -> None:
     """Exactly the objects at or under the URI are listed, alone and among many, and deleted; the others stay."""
-    if (reason := why_not(kind(request), case)) is not None:
-        pytest.skip(reason)
     path, mine, others = NAMES[case]
     world.put(*mine, *others)
     everything = [place(world, name) for name in sorted({path, *(other.partition("/")[0] for other in others)})]
@@ -84,10 +84,9 @@ async def test_two_thousand_five_hundred_objects_under_one_uri(world: StoreWorld
     assert world.paths() == {"big-2/a", "bi/a"}
 
 
-async def test_one_key_of_three_denied(world: StoreWorld, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("world", those_with("one key of three denied"), indirect=True)
+async def test_one_key_of_three_denied(world: StoreWorld) -> None:
     """A key that the store refuses is reported with its code; the others are deleted."""
-    if (reason := why_not(kind(request), "one key of three denied")) is not None:
-        pytest.skip(reason)
     world.put("v/a", "v/b", "v/c")
     async with world.open() as store:
         found = await store.list(place(world, "v"))

@@ -191,8 +191,7 @@ async def test_where_a_trash_may_not_be(local_world: LocalWorld, trash: Path) ->
 
 async def test_another_file_system_is_refused_and_nothing_is_made_there(local_world: LocalWorld) -> None:
     """A rename cannot reach it, and a copy is no rename."""
-    if not _is_elsewhere(SHARED, local_world.folder):
-        pytest.skip("there is no second file system here")
+    assert _is_elsewhere(SHARED, local_world.folder), f"this test needs a second file system: {SHARED}"
     with tempfile.TemporaryDirectory(dir=SHARED) as other:
         async with refused(local_world, Path(other) / "trash" / "PLAN", "another file system"):
             assert os.listdir(other) == []
