@@ -31,8 +31,8 @@ def plan_folder(trash: Path, plan: VerifiedPlan | SweptPlan) -> Path:
 def earlier_trash(plan: VerifiedPlan | SweptPlan) -> Path | None:
     """The trash of the sweep of *plan* so far; null when it had none."""
     path = journal_path(plan.path)
-    if not path.exists():
-        return None
+    if not path.is_file():
+        return None  # what else stands there is the journal's to refuse
     with read_journal(path, plan.digest) as journal:
         found = journal.meta().get(BOUND)
     return Path(found) if found else None

@@ -125,7 +125,7 @@ def read_journal(path: Path, plan_digest: str) -> Iterator[JournalReader]:
             found = reader.meta().get("plan", "nothing")
             if found != plan_digest:
                 raise GuardRefused(
-                    f"the journal {path} belongs to another plan: {found}, not {plan_digest}",
+                    f"the journal {path} belongs to another sweep: its plan is {found!r}, not {plan_digest!r}",
                     "move it away if it is left from another plan; a plan's journal stays beside the plan",
                 )
             yield reader

@@ -318,7 +318,7 @@ def test_the_plan_may_be_expired_and_signed_by_whomever(world: World) -> None:
     other = world.folder / "other.json"
     stranger.done("mark", "--catalog", world.catalog.url, "--no-grace", "--quiet", "--out", other)
     (world.folder / "other.json.journal").write_bytes(Path(f"{world.plan}.journal").read_bytes())
-    stranger("restore", other, "--yes", "--catalog", world.catalog.url).refused(26, "belongs to another plan")
+    stranger("restore", other, "--yes", "--catalog", world.catalog.url).refused(26, "belongs to another sweep")
     stranger("restore", world.folder / "nosuch.json", "--yes").refused(2, "there is no journal")
     done = stranger.json("restore", world.plan, "--yes", "--catalog", world.catalog.url)
     assert done["restored"] == 27
