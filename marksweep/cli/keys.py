@@ -13,7 +13,7 @@ from marksweep.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from marksweep.plan.keys import SigningKey
-    from marksweep.report.documents import Document
+    from marksweep.report.document import Document
 
 keys = typer.Typer(help="Make, show and trust signing keys.", no_args_is_help=True)
 

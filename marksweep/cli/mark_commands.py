@@ -14,7 +14,7 @@ from marksweep.errors import ExitStatus, UsageError
 from marksweep.store.tuning import CONCURRENCY, Tuning
 
 if TYPE_CHECKING:
-    from marksweep.report.documents import Document
+    from marksweep.report.document import Document
 
 
 @with_filters
@@ -98,7 +98,7 @@ def explain(
     from marksweep.mark.examine import examine
     from marksweep.mark.explain import explain as explain_versions
     from marksweep.mark.worksheet import Worksheet
-    from marksweep.report.documents import ExplainResult
+    from marksweep.report.explain_documents import ExplainResult
     from marksweep.report.progress import MarkProgress
 
     screen = Screen(json, quiet)

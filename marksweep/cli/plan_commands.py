@@ -10,7 +10,7 @@ from marksweep.cli import options as opt
 from marksweep.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from marksweep.report.documents import Document
+    from marksweep.report.document import Document
 
 
 def show(

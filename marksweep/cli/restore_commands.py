@@ -13,7 +13,7 @@ from marksweep.errors import ExitStatus, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from marksweep.cli.screen import Screen
-    from marksweep.report.documents import Document
+    from marksweep.report.document import Document
 
 
 def restore(

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError
-from marksweep.report.documents import Document, ErrorFacts, ErrorResult, encode
+from marksweep.report.document import Document
+from marksweep.report.documents import ErrorFacts, ErrorResult, encode
 from marksweep.report.render import render
 from marksweep.report.text import plain
 

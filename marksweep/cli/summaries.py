@@ -10,18 +10,16 @@ from marksweep.mark.previous import Comparison
 from marksweep.model.instant import from_text, to_text
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.documents import (
-    AnswerFacts,
     BooksFacts,
     CanaryFacts,
     ComparedFacts,
     EntryLine,
-    ExplainedVersion,
     HarmedFacts,
     PlanSummary,
-    ReferenceFacts,
     RequestFacts,
     SignerFacts,
 )
+from marksweep.report.explain_documents import AnswerFacts, ExplainedVersion, ReferenceFacts
 from marksweep.store.tuning import Meter
 from marksweep.sweep.books import Books
 from marksweep.sweep.canary_record import Canary, Harmed

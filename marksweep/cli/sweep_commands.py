@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from marksweep.cli.sweeping import SweepRequest
     from marksweep.cli.wire import StoreAdapters
     from marksweep.plan.verify import VerifiedPlan
-    from marksweep.report.documents import Document, PlanSummary
+    from marksweep.report.document import Document
+    from marksweep.report.documents import PlanSummary
 
 
 def sweep(

@@ -11,12 +11,10 @@ import msgspec
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
+from marksweep.report.document import Document
+from marksweep.report.explain_documents import ExplainResult
 from marksweep.report.text import json_text
 from marksweep.sweep.canary_record import CanaryState
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all documents."""
 
 
 class SignerFacts(Document, frozen=True, kw_only=True):
@@ -232,41 +230,6 @@ class StatusResult(Document, frozen=True, kw_only=True):
     canary: CanaryFacts | None = None
     rate: float | None
     lines: tuple[Line, ...]
-
-
-class AnswerFacts(Document, frozen=True, kw_only=True):
-    """One rule's answer."""
-
-    rule: str
-    keeps: bool
-    detail: str
-
-
-class ReferenceFacts(Document, frozen=True, kw_only=True):
-    """One reference that was found."""
-
-    kind: str
-    holder: str
-
-
-class ExplainedVersion(Document, frozen=True, kw_only=True):
-    """One version: ``verdict`` is ``orphan`` or the rule that keeps it."""
-
-    id: str
-    artifact: str
-    version: str
-    project: str
-    uri: str
-    created: str
-    verdict: str
-    answers: tuple[AnswerFacts, ...]
-    references: tuple[ReferenceFacts, ...]
-
-
-class ExplainResult(Document, frozen=True, kw_only=True):
-    """``explain``: every version that the name, id or URI means."""
-
-    versions: tuple[ExplainedVersion, ...]
 
 
 class KeyResult(Document, frozen=True, kw_only=True):

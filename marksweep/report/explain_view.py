@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from marksweep.report.documents import ErrorResult, ExplainedVersion, ExplainResult
+from marksweep.report.documents import ErrorResult
+from marksweep.report.explain_documents import ExplainedVersion, ExplainResult
 from marksweep.report.parts import (
     BAD,
     GOOD,

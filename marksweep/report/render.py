@@ -9,11 +9,10 @@ from typing import Any, Final
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
+from marksweep.report.document import Document
 from marksweep.report.documents import (
     ApproveResult,
-    Document,
     ErrorResult,
-    ExplainResult,
     KeyResult,
     MarkResult,
     PruneResult,
@@ -23,6 +22,7 @@ from marksweep.report.documents import (
     SweepResult,
     VerifyResult,
 )
+from marksweep.report.explain_documents import ExplainResult
 from marksweep.report.explain_view import error_view, explain_view
 from marksweep.report.parts import Part, Verbatim
 from marksweep.report.plan_view import mark_view, prune_view, show_view

@@ -9,9 +9,8 @@ from datetime import datetime
 import adlfs
 import anyio
 
-from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyDenied, KeyFailed, KeyOutcome, StoredObject, Undo
-from marksweep.model.uri import Location, UriRefused, claims, locate
+from marksweep.model.uri import Location, claims
 from marksweep.model.version import ArtifactStore
 from marksweep.store.azure_client import AzureClient
 from marksweep.store.azure_delete import Packer
@@ -19,12 +18,12 @@ from marksweep.store.azure_errors import UNOPENED, refusal
 from marksweep.store.azure_listing import AzurePages, Shared
 from marksweep.store.azure_options import Scrub, filesystem_arguments, scrubber
 from marksweep.store.azure_undo import Restorer
+from marksweep.store.keys import Root, root_of
 from marksweep.store.port import Store
 from marksweep.store.retry import Retry
 from marksweep.store.tuning import Meter, Tuning
 from marksweep.store.windows import Listed
 
-_ROOT_REMEDY = "Register the store with a plain root such as az://container/path."
 _SOFT_DELETE_STAYS = "soft delete is on: --all-versions cannot free the bytes before its retention has passed"
 
 
@@ -42,14 +41,15 @@ async def open_store(
     *overrides* (from ``--store-options``) win over the environment; see :data:`marksweep.store.azure_options.KNOWN`.
     Raises StoreRefused when no client can be made.
     """
-    root, tuning = _root(store), tuning or Tuning()
+    root = root_of(store, "az", "an Azure container", "az://container/path")
+    tuning = tuning or Tuning()
     arguments = filesystem_arguments(overrides or {})
     scrub = scrubber(arguments)
     try:
         # Nothing cached: neither the instance (its client belongs to one event loop) nor a listing (others write too).
         # Not `asynchronous`: adlfs would then end every process with a traceback, for want of a loop to close it in.
         files = adlfs.AzureBlobFileSystem(skip_instance_cache=True, use_listings_cache=False, **arguments)
-        client = AzureClient(files.service_client, root.bucket, tuning, meter or Meter(), retry or Retry())
+        client = AzureClient(files.service_client, root.location.bucket, tuning, meter or Meter(), retry or Retry())
     except UNOPENED as error:
         raise refusal(store.root, error, scrub) from None
     try:
@@ -66,14 +66,14 @@ class AzureStore:
 
     keeps_tags = False  # what comes back gets a new generation or etag
 
-    def __init__(self, client: AzureClient, root: Location, scrub: Scrub, tuning: Tuning) -> None:
+    def __init__(self, client: AzureClient, root: Root, scrub: Scrub, tuning: Tuning) -> None:
         self._client = client
         self._root = root
         self._all_versions = tuning.all_versions
         self._pages = AzurePages(client, scrub, all_versions=tuning.all_versions)
         self._shared = Shared(self._pages)
         self._packer = Packer(client, scrub, tuning.page_size)
-        self._restorer = Restorer(client, root, scrub)
+        self._restorer = Restorer(client, root.location, scrub)
 
     async def undo(self) -> Undo:
         """Whether the account keeps what is deleted. Raises StoreRefused when it cannot be reached."""
@@ -84,20 +84,16 @@ class AzureStore:
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
         """Every blob at or under *location*."""
-        refused = self._not_listed(location)
+        refused = self._root.not_listed(location)
         if refused is not None:
             raise refused
         return await self._pages.alone(location.path)
 
-    async def listing(
+    def listing(
         self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order: neighbours share requests (:mod:`marksweep.store.azure_listing`)."""
-        allowed = [location for location in locations if self._not_listed(location) is None]
-        found = self._shared.listing(allowed)
-        for location in locations:
-            refused = self._not_listed(location)
-            yield (location, refused) if refused is not None else await anext(found)
+        return self._root.listing(locations, self._shared.listing)
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
         """Delete exactly these blobs, packed, each only while its etag is the one listed."""
@@ -112,7 +108,7 @@ class AzureStore:
 
     async def undeletable(self, location: Location, since: datetime) -> Sequence[StoredObject]:
         """Soft-deleted blobs and earlier versions at or under *location*. Raises StoreRefused."""
-        refused = self._not_listed(location)
+        refused = self._root.not_listed(location)
         if refused is not None:
             raise refused
         return await self._restorer.undeletable(location, since)
@@ -127,7 +123,7 @@ class AzureStore:
 
     def objection(self, location: Location) -> str | None:
         """Outside the root, or the root itself."""
-        return self._outside(location) or _unspeakable(location.path)
+        return self._root.outside(location) or _unspeakable(location.path)
 
     def objection_to(self, found: StoredObject) -> str | None:
         """A name that a URL cannot carry exactly, or a blob that names no content."""
@@ -137,37 +133,11 @@ class AzureStore:
         """The lexical keys of *uri*: containers have no links."""
         return claims(uri)
 
-    def _outside(self, location: Location) -> str | None:
-        root = self._root
-        below = location.segments[: len(root.segments)] == root.segments
-        if (location.scheme, location.bucket) != (root.scheme, root.bucket) or not below:
-            return "it lies outside the root of the artifact store"
-        return "it is the root of the artifact store" if location.segments == root.segments else None
-
     def _invalid(self, found: StoredObject) -> KeyFailed | None:
-        prefix = f"{self._root.path}/" if self._root.segments else ""
-        if found.key.startswith(prefix) and found.key != prefix and self.objection_to(found) is None:
+        if self._root.holds(found.key) and self.objection_to(found) is None:
             return None
         reason = "it is empty, outside the root, without an etag, or cannot be sent in a URL"
         return KeyFailed(found.key, "InvalidKey", reason, found.version)
-
-    def _not_listed(self, location: Location) -> StoreRefused | None:
-        outside = self._outside(location)
-        if outside is None:
-            return None
-        return StoreRefused(
-            f"{location.key} is not listed: {outside}", f"Only what lies below {self._root.key} is listed."
-        )
-
-
-def _root(store: ArtifactStore) -> Location:
-    try:
-        root = locate(store.root)
-    except UriRefused as refused:
-        raise StoreRefused(f"the root of artifact store {store.name} is refused: {refused}", _ROOT_REMEDY) from None
-    if root.scheme != "az":
-        raise StoreRefused(f"{store.root} is not an Azure container", _ROOT_REMEDY)
-    return root
 
 
 def _unspeakable(key: str) -> str | None:

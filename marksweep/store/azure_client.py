@@ -13,6 +13,7 @@ from marksweep.model.store import StoredObject
 from marksweep.store import azure_xml
 from marksweep.store.azure_errors import EXPECTED, code_of, is_slow_down, may_pass, retry_after
 from marksweep.store.azure_xml import Blob
+from marksweep.store.repeat import Trouble, repeated
 from marksweep.store.retry import Retry
 from marksweep.store.throttle import Throttle
 from marksweep.store.tuning import Meter, Tuning
@@ -38,7 +39,7 @@ class AzureClient:
         self.meter = meter
         self.retry = retry
         self._requests = anyio.CapacityLimiter(tuning.concurrency)
-        self.reads = Throttle(f"{self.place} (listing)", meter)
+        self.reads = Throttle(f"{self.place} (listing)", meter, unit="requests")
         self.deletes = Throttle(self.place, meter, most=tuning.max_rate)
 
     async def page(
@@ -62,22 +63,7 @@ class AzureClient:
 
     async def read(self, kind: str, ask: Callable[[], Awaitable[T]]) -> T:
         """A request that changes nothing, repeated while it fails in passing. Raises what the client raises."""
-        tries = self.retry.begin()
-        while True:
-            await self.reads.take("", 1)
-            try:
-                answer = await self.once(kind, ask)
-            except EXPECTED as error:
-                slowed = is_slow_down(error)
-                if slowed:
-                    self.reads.refused("", code_of(error), retry_after(error))
-                if not may_pass(error) or (pause := tries.pause(slowed=slowed)) is None:
-                    raise
-                self.meter.retries += 1
-                await anyio.sleep(pause)
-            else:
-                self.reads.went("", 1)
-                return answer
+        return await repeated(lambda: self.once(kind, ask), _trouble, self.reads, self.retry, self.meter)
 
     async def once(self, kind: str, ask: Callable[[], Awaitable[T]]) -> T:
         """One request, not repeated. Raises what the client raises."""
@@ -109,6 +95,12 @@ class AzureClient:
     def blob(self, key: str) -> Any:
         """The SDK's client of one blob."""
         return self.container.get_blob_client(key)
+
+
+def _trouble(error: Exception) -> Trouble | None:
+    if not isinstance(error, EXPECTED):
+        return None
+    return Trouble(code_of(error), is_slow_down(error), may_pass(error), retry_after(error))
 
 
 def _take_listing(response: Any, bodies: list[bytes]) -> None:

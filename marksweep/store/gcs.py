@@ -121,15 +121,11 @@ class GcsStore:
             raise refused
         return await self._pages.alone(location.path)
 
-    async def listing(
+    def listing(
         self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order: neighbours share requests (:mod:`marksweep.store.leapfrog`)."""
-        allowed = [location for location in locations if self._root.not_listed(location) is None]
-        found = self._leapfrog.listing(allowed, emptied=emptied)
-        for location in locations:
-            refused = self._root.not_listed(location)
-            yield (location, refused) if refused is not None else await anext(found)
+        return self._root.listing(locations, lambda allowed: self._leapfrog.listing(allowed, emptied=emptied))
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
         """Delete exactly these keys, packed, each only if it still is the generation that was listed."""

@@ -20,6 +20,7 @@ from google.auth.exceptions import GoogleAuthError
 from yarl import URL
 
 from marksweep.errors import StoreRefused
+from marksweep.store.repeat import Trouble, repeated
 from marksweep.store.retry import Retry
 from marksweep.store.scrub import Scrub
 from marksweep.store.throttle import Throttle
@@ -113,7 +114,7 @@ class GcsClient:
         self.bucket = bucket
         self.meter = meter
         self.retry = retry
-        self.reads = Throttle(f"gs://{bucket} (listing)", meter)
+        self.reads = Throttle(f"gs://{bucket} (listing)", meter, unit="requests")
         self.deletes = Throttle(f"gs://{bucket}", meter, most=tuning.max_rate)
 
     def target(self, path: str, query: Mapping[str, str]) -> str:
@@ -148,21 +149,7 @@ class GcsClient:
 
     async def read(self, kind: str, method: str, target: str) -> Answer:
         """A request that changes nothing or can be repeated, repeated while it fails in passing. Raises GcsError."""
-        tries = self.retry.begin()
-        while True:
-            await self.reads.take("", 1)
-            try:
-                answer = await self.send(kind, method, target)
-            except GcsError as error:
-                if error.slow_down:
-                    self.reads.refused("", error.code, error.retry_after)
-                if not error.may_pass or (pause := tries.pause(slowed=error.slow_down)) is None:
-                    raise
-                self.meter.retries += 1
-                await anyio.sleep(pause)
-            else:
-                self.reads.went("", 1)
-                return answer
+        return await repeated(lambda: self.send(kind, method, target), _trouble, self.reads, self.retry, self.meter)
 
     def error(self, status: int, body: bytes, retry_after: float | None = None) -> GcsError:
         """What an answer that is not a success says."""
@@ -193,6 +180,12 @@ class GcsClient:
                     self._headers, self._good_until = headers, now + GOOD
                 self._fresh_until = now + FRESH
             return self._headers
+
+
+def _trouble(error: Exception) -> Trouble | None:
+    if not isinstance(error, GcsError):
+        return None
+    return Trouble(error.code, error.slow_down, error.may_pass, error.retry_after)
 
 
 def is_expected(error: Exception) -> bool:

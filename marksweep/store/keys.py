@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Sequence
+
 from marksweep.errors import StoreRefused
 from marksweep.model.uri import Location, UriRefused, locate
 from marksweep.model.version import ArtifactStore
+from marksweep.store.windows import Listed
 
 
 class Root:
@@ -30,6 +33,17 @@ class Root:
         return StoreRefused(
             f"{location.key} is not listed: {outside}", f"Only what lies below {self.location.key} is listed."
         )
+
+    async def listing(
+        self,
+        locations: Sequence[Location],
+        listed: Callable[[Sequence[Location]], AsyncIterator[tuple[Location, Listed]]],
+    ) -> AsyncIterator[tuple[Location, Listed]]:
+        """Each of *locations*, in order, with what *listed* says of it; what is no place of this store, with its refusal."""
+        refusals = [self.not_listed(location) for location in locations]
+        found = listed([location for location, refused in zip(locations, refusals, strict=True) if refused is None])
+        for location, refused in zip(locations, refusals, strict=True):
+            yield (location, refused) if refused is not None else await anext(found)
 
     def holds(self, key: str) -> bool:
         """Whether *key* names something below the root."""

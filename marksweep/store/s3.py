@@ -89,6 +89,7 @@ class S3Store:
             self._pages, ordered=not (tuning.all_versions or root.location.bucket.endswith("--x-s3"))
         )
         self._undo: Undo | None = None
+        self._suspended = False
         self._conditional: bool | None = None
         self._probing = anyio.Lock()
         self._packer = Packer(
@@ -114,6 +115,7 @@ class S3Store:
             if code_of(error) in DENIED | {"NotImplemented", "MethodNotAllowed", "501"}:
                 return Undo.UNKNOWN
             raise refusal(f"s3://{self._bucket}", error, self._scrub) from None
+        self._suspended = answer.get("Status") == "Suspended"
         return Undo.VERSIONED if answer.get("Status") == "Enabled" else Undo.NONE
 
     async def list(self, location: Location) -> Sequence[StoredObject]:
@@ -123,15 +125,11 @@ class S3Store:
             raise refused
         return await self._pages.alone(location.path)
 
-    async def listing(
+    def listing(
         self, locations: Sequence[Location], *, emptied: bool = False
     ) -> AsyncIterator[tuple[Location, Listed]]:
         """The same for many, in order: neighbours share requests (:mod:`marksweep.store.leapfrog`)."""
-        allowed = [location for location in locations if self._root.not_listed(location) is None]
-        found = self._leapfrog.listing(allowed, emptied=emptied)
-        for location in locations:
-            refused = self._root.not_listed(location)
-            yield (location, refused) if refused is not None else await anext(found)
+        return self._root.listing(locations, lambda allowed: self._leapfrog.listing(allowed, emptied=emptied))
 
     async def delete(self, objects: Sequence[StoredObject]) -> Sequence[KeyOutcome]:
         """Delete exactly these keys, packed; without conditions S3 says "deleted" of a key that was not there, too."""
@@ -188,9 +186,17 @@ class S3Store:
 
     async def _honours_etags(self) -> bool:
         try:
-            if self._tuning.all_versions or await self.undo() is Undo.VERSIONED:
-                return False  # a version is immutable; and a plain delete of a missing key would leave a delete marker
+            undo = await self.undo()
         except StoreRefused:  # the deletes themselves will say what is wrong
+            return False
+        # A version is immutable; and in a bucket that has, or had, versions the delete of a missing key may leave a marker.
+        if self._tuning.all_versions or undo is Undo.VERSIONED or self._suspended:
+            return False
+        if undo is Undo.UNKNOWN:
+            self._client.meter.remark(
+                f"s3://{self._bucket} does not say whether it keeps versions (it wants s3:GetBucketVersioning), so no"
+                f" condition is tried in a delete: {_UNCONDITIONAL}"
+            )
             return False
         folder = "/".join([*self._root.location.segments, ""])
         absent = StoredObject(f"{folder}.marksweep-probe-{uuid4().hex}", 0, "0" * 32)

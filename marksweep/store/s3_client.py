@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from botocore.handlers import _handle_200_error
 
 from marksweep.store import s3_xml
+from marksweep.store.repeat import Trouble, repeated
 from marksweep.store.retry import Retry
 from marksweep.store.s3_errors import EXPECTED, code_of
 from marksweep.store.throttle import Throttle
@@ -61,22 +62,15 @@ class S3Client:
 
     async def read(self, kind: str, operation: str, **arguments: object) -> Mapping[str, Any]:
         """A request that changes nothing, repeated while it fails in passing. Raises what the client raises."""
-        tries = self.retry.begin()
-        while True:
-            await self.reads.take("", 1)
-            try:
-                answer = await self.send(kind, operation, **arguments)
-            except EXPECTED as error:
-                slowed = is_slow_down(error)
-                if slowed:
-                    self.reads.refused("", code_of(error), retry_after(error))
-                if not may_pass(error) or (pause := tries.pause(slowed=slowed)) is None:
-                    raise
-                self.meter.retries += 1
-                await anyio.sleep(pause)
-            else:
-                self.reads.went("", 1)
-                return answer
+        return await repeated(
+            lambda: self.send(kind, operation, **arguments), _trouble, self.reads, self.retry, self.meter
+        )
+
+
+def _trouble(error: Exception) -> Trouble | None:
+    if not isinstance(error, EXPECTED):
+        return None
+    return Trouble(code_of(error), is_slow_down(error), may_pass(error), retry_after(error))
 
 
 def is_slow_down(error: Exception) -> bool:

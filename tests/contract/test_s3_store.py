@@ -15,7 +15,7 @@ import pytest
 from marksweep.errors import StoreRefused
 from marksweep.model.store import KeyDeleted, KeyFailed, StoredObject, Undo
 from marksweep.model.uri import locate
-from marksweep.store.tuning import Tuning
+from marksweep.store.tuning import Meter, Tuning
 from tests.contract.store_worlds import Call, S3World, failing, place, relative
 
 pytestmark = pytest.mark.anyio
@@ -192,14 +192,23 @@ async def test_a_listing_that_cannot_be_completed_is_refused(s3_world: S3World, 
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<ListBucketResult><IsTruncated>false", "<html/>", "<!DOCTYPE x><ListBucketResult/>"]
+    ("body", "said"),
+    [
+        ("", "Internal Server Error"),
+        ("<Error><Code>InternalError</Code></Error>", "InternalError"),
+        ("<ListBucketResult><IsTruncated>false", "is not XML"),
+        ("<html/>", "answered with html, not with a listing"),
+        ("<!DOCTYPE x><ListBucketResult/>", "declares a document type"),
+    ],
 )
-async def test_an_answer_that_is_no_whole_listing_is_refused(s3_world: S3World, body: str) -> None:
-    """Cut off, or of a proxy: never taken for an empty folder."""
+async def test_an_answer_that_is_no_whole_listing_is_refused(s3_world: S3World, body: str, said: str) -> None:
+    """Cut off, an error with status 200, or of a proxy: never taken for an empty folder, and what it was is said."""
     with answering(body) as url:
         async with s3_world.open(endpoint_url=url) as store:
-            with pytest.raises(StoreRefused):
+            with pytest.raises(StoreRefused, match=said):
                 await store.list(place(s3_world, "v"))
+            async for _, listed in store.listing([place(s3_world, "v"), place(s3_world, "w")]):
+                assert isinstance(listed, StoreRefused)
 
 
 async def test_a_server_that_ignores_the_prefix_endangers_nothing(
@@ -232,3 +241,37 @@ async def test_cancelling_a_sweep_closes_the_client(s3_world: S3World) -> None:
             while True:
                 await store.list(place(s3_world, "v"))
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("status", ["Suspended", "Enabled"])
+async def test_no_marker_is_left_by_looking_what_a_delete_can_promise(
+    s3_world: S3World, requests: tuple[Counter[str], list[Call]], status: str
+) -> None:
+    """A bucket that has or had versions: deleting a key that does not exist would leave something there."""
+    s3_world.client.put_bucket_versioning(Bucket=s3_world.bucket, VersioningConfiguration={"Status": status})
+    s3_world.put("v/a")
+    async with s3_world.open() as store:
+        await store.delete(await store.list(place(s3_world, "v")))
+    versions = s3_world.client.list_object_versions(Bucket=s3_world.bucket)
+    left = {found["Key"] for found in [*versions.get("Versions", ()), *versions.get("DeleteMarkers", ())]}
+    assert left <= {"zenml/v/a"}
+    assert requests[0]["DeleteObjects"] == 1, "moto leaves no marker for a missing key, where other servers do"
+
+
+async def test_a_bucket_that_does_not_say_whether_it_keeps_versions_is_not_tried(
+    s3_world: S3World, requests: tuple[Counter[str], list[Call]]
+) -> None:
+    """Nothing but the plan's keys is deleted, and the user hears what that means."""
+
+    def deny(operation: str, _: dict[str, Any]) -> None:
+        if operation == "GetBucketVersioning":
+            failing("AccessDenied")(operation, {})
+
+    s3_world.put("v/a")
+    requests[1].append(deny)
+    meter = Meter()
+    async with s3_world.open(meter=meter) as store:
+        assert await store.delete(await store.list(place(s3_world, "v"))) == [KeyDeleted("zenml/v/a")]
+    assert requests[0]["DeleteObjects"] == 1
+    (remark,) = meter.remarks
+    assert "s3:GetBucketVersioning" in remark

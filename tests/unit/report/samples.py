@@ -12,6 +12,7 @@ from marksweep.model.policy import Policy
 from marksweep.model.store import Undo
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
 from marksweep.report import documents as d
+from marksweep.report import explain_documents as e
 from marksweep.sweep.canary_record import CanaryState
 
 HOSTILE = "a\x1b[2J\x1b]8;;http://x\x07b\x9b31m\u202egpj\u2066\u200b\u2028\x00\r\n\ud800\U000e0041[red]:boom:[/red]"
@@ -100,15 +101,15 @@ ENTRY = d.EntryLine(
     bytes=6_474_387, created="2026-01-01T12:00:00Z", reason="unreferenced",
 )  # fmt: skip
 
-EXPLAINED = d.ExplainedVersion(
+EXPLAINED = e.ExplainedVersion(
     id="0000001b-52e6-4f2a-8269-a6a36513270e", artifact="train::model_checkpoint", version="7", project="default",
     uri="s3://ml-artifacts/zenml/train/model_checkpoint/0000001b", created="2026-01-01T12:00:00Z", verdict="referenced",
     answers=(
-        d.AnswerFacts(rule="referenced", keeps=True, detail="referenced by step_input"),
-        d.AnswerFacts(rule="pinned", keeps=False, detail="not pinned"),
-        d.AnswerFacts(rule="too_young", keeps=False, detail="old enough"),
+        e.AnswerFacts(rule="referenced", keeps=True, detail="referenced by step_input"),
+        e.AnswerFacts(rule="pinned", keeps=False, detail="not pinned"),
+        e.AnswerFacts(rule="too_young", keeps=False, detail="old enough"),
     ),
-    references=(d.ReferenceFacts(kind="step_input", holder="step 'evaluate' of run 'training-2026-10-01'"),),
+    references=(e.ReferenceFacts(kind="step_input", holder="step 'evaluate' of run 'training-2026-10-01'"),),
 )  # fmt: skip
 
 DOCUMENTS: dict[str, d.Document] = {
@@ -137,7 +138,7 @@ DOCUMENTS: dict[str, d.Document] = {
         bytes=3_435_973_836, lines=(msgspec.structs.replace(LINE, state="refused", code="rows"), FAILED), seconds=3.3,
         status=12,
     ),
-    "explain": d.ExplainResult(versions=(EXPLAINED, msgspec.structs.replace(EXPLAINED, verdict="orphan", references=()))),
+    "explain": e.ExplainResult(versions=(EXPLAINED, msgspec.structs.replace(EXPLAINED, verdict="orphan", references=()))),
     "keys": d.KeyResult(
         path="/home/alice/.config/marksweep/signing_key", fingerprint=SIGNER.fingerprint, trusted_in=None,
         allowed_signers_line='alice@example.org namespaces="marksweep-*@marksweep.dev" ssh-ed25519 AAAAC3Nza',
