@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from marksweep import __version__
+from marksweep.cli.approve_command import approve
 from marksweep.cli.demo.command import demo
 from marksweep.cli.keys import keys
 from marksweep.cli.mark_commands import explain, mark
-from marksweep.cli.plan_commands import approve, show, status, verify
+from marksweep.cli.plan_commands import status, verify
 from marksweep.cli.restore_commands import restore
+from marksweep.cli.show_command import show
 from marksweep.cli.sweep_commands import prune, sweep
 
 app = typer.Typer(
