@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check format schemas reference chaos bench clean
+.PHONY: demo test check format schemas reference chaos threats bench clean
 
 $(VENV)/demo.stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,10 +43,15 @@ reference: $(VENV)/dev.stamp
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos
 
+threats: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.threats
+
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/mark_scale.py
 	$(BIN)/python tests/bench/claim_load.py
 	$(BIN)/python tests/bench/store_bench.py
+	$(BIN)/python tests/bench/plan_bench.py
+	$(BIN)/python -m tests.bench.html_bench
 
 clean:
 	rm -rf $(VENV) .venv-zenml dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,6 +14,9 @@ need() { # need COMMAND PACKAGE
 }
 
 need ssh-keygen openssh-client
+need chromium chromium
+need git git
+need jq jq
 
 if ! command -v mariadbd >/dev/null 2>&1; then # the tests start servers of their own: none may run by itself
   policy=/usr/sbin/policy-rc.d

@@ -136,6 +136,15 @@ class Places:
     picked: Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The versions whose place a URI lies in, nearest first, and those that lie below it: how many, and the first of them."""
+
+    owners: Sequence[Version]
+    below: int
+    first: Sequence[Version]
+
+
 class InDoubt(Exception):
     """The answer to a commit was lost: only :meth:`Catalog.presence` can tell what happened."""
 
@@ -183,7 +192,17 @@ class Catalog(Protocol):
         ...
 
     def find(self, needle: str) -> Sequence[Version]:
-        """The versions that *needle* names: an id (with or without dashes), an artifact name, or an exact URI."""
+        """The versions that *needle* names: an id (with or without dashes), an artifact name, ``artifact@version``, or an
+        exact URI. The newest first.
+        """
+        ...
+
+    def described(self, ids: Sequence[str]) -> Mapping[str, Version]:
+        """Those of *ids* that exist."""
+        ...
+
+    def around(self, uri: str, most: int) -> Around:
+        """The versions in whose place *uri* lies (an object's, say), and the first *most* of those whose place lies in it."""
         ...
 
     def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:

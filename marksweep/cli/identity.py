@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from platformdirs import user_config_path
 
 from marksweep.errors import SignatureRefused, UsageError
 from marksweep.plan.allowed_signers import Trust
-from marksweep.plan.keys import SIGNING_KEY_VARIABLE, SigningKey, create_key, key_from_environment, load_key
+from marksweep.plan.keys import SIGNING_KEY_VARIABLE, SigningKey, create_key, key_from_environment, load_signer
+from marksweep.plan.openssh import Prompts, agent_key
 from marksweep.plan.publickey import PublicKey
+from marksweep.plan.sshsig import Signer
 
 CONFIG_VARIABLE = "MARKSWEEP_CONFIG_DIR"
 TRUST_VARIABLE = "MARKSWEEP_TRUST"
@@ -40,47 +43,69 @@ def principal() -> str:
     return re.sub(r"[^A-Za-z0-9._@+-]", "-", name)
 
 
-def trust_line(name: str, key: SigningKey) -> str:
+def trust_line(name: str, key: PublicKey) -> str:
     """The line of an ``allowed_signers`` file that trusts *key* in every role of marksweep."""
-    return f'{name} namespaces="marksweep-*@marksweep.dev" {key.public.line}'
+    return f'{name} namespaces="marksweep-*@marksweep.dev" {key.line}'
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
     """The key that signs, and where it came from."""
 
-    key: SigningKey
+    key: Signer
     source: str
 
 
-def signing(path: Path | None, tell: Callable[[str], None]) -> Signing:
-    """The key to sign with: *path*, the environment's, the user's own; made on first use, but never in CI."""
-    if path is not None:
-        return Signing(load_key(path), str(path))
+AGENT = "agent"
+"""What ``--key`` is for a key of the ssh agent; a colon and its fingerprint or comment may follow."""
+
+
+def in_ci() -> bool:
+    """Whether nobody watches: then no key is made, and nothing may ask."""
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def prompts(tell: Callable[[str], None]) -> Prompts:
+    """Whether ``ssh-keygen`` may ask: at a terminal, or through the program that the person named for it."""
+    chosen = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower() in {"force", "prefer"}
+    return Prompts(not in_ci() and (chosen or sys.stdin.isatty()), tell)
+
+
+def signing(key: str | None, tell: Callable[[str], None], *, make: bool = True) -> Signing:
+    """The key to sign with: *key* (a file, or the agent's), the environment's, the user's own.
+
+    The user's own is made on first use, but never in CI, and not without *make*: then UsageError.
+    """
+    if key is not None and (key == AGENT or key.startswith(f"{AGENT}:")):
+        return Signing(agent_key(key.removeprefix(AGENT).removeprefix(":"), prompts(tell)), "the ssh agent")
+    if key is not None:
+        return Signing(load_signer(Path(key), prompts(tell)), key)
     from_environment = key_from_environment(os.environ)
     if from_environment is not None:
         return Signing(from_environment, SIGNING_KEY_VARIABLE)
     own = key_path()
     if own.exists():
-        return Signing(load_key(own), str(own))
-    if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+        return Signing(load_signer(own, prompts(tell)), str(own))
+    if not make:
+        raise UsageError(f"there is no signing key at {own}", "give --key FILE, or run `marksweep keys create`")
+    if in_ci():
         raise UsageError(
             f"there is no signing key, and in CI (CI={os.environ['CI']}) none is made",
             f"set {SIGNING_KEY_VARIABLE} to an OpenSSH private key from the CI's secrets, or give --key FILE",
         )
-    key = create_own_key(own)
+    made = create_own_key(own)
     tell(
         f"A signing key was made at {own}. It proves that this account on this machine computed a plan and that no byte "
         "of it changed since. It is no approval, and no protection from somebody who can use this account."
     )
-    return Signing(key, str(own))
+    return Signing(made, str(own))
 
 
 def create_own_key(path: Path, name: str | None = None) -> SigningKey:
     """Make a key at *path*, and trust it in this user's trust file as *name*, or as this account."""
     name = principal() if name is None else name
     key = create_key(path, name)
-    add_trust(trust_line(name, key))
+    add_trust(trust_line(name, key.public))
     return key
 
 
@@ -118,16 +143,3 @@ def add_trust(line: str) -> Path:
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{joint}{line}\n")
     return path
-
-
-def trust(path: Path | None) -> Trust:
-    """Who is trusted: *path*, ``MARKSWEEP_TRUST``, or this user's own trust file and the key of the environment."""
-    named = path or (Path(os.environ[TRUST_VARIABLE]) if os.environ.get(TRUST_VARIABLE) else None)
-    if named is not None:
-        return Trust.load(named)
-    own = trust_path()
-    lines = own.read_text(encoding="utf-8").splitlines() if own.exists() else []
-    key = key_from_environment(os.environ)
-    if key is not None:
-        lines.append(trust_line(principal(), key))
-    return Trust.of(lines, str(own))

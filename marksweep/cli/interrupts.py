@@ -18,11 +18,16 @@ from marksweep.errors import ExitStatus, Interrupted
 from marksweep.mark.observer import MarkObserver
 
 
+def _tell(message: str) -> None:
+    sys.stderr.write(f"\n{message}\n")
+
+
 @dataclass(slots=True)
 class Interrupt:
-    """Whether a person asked to stop, and what to do when it happens."""
+    """Whether a person asked to stop, and what to do when it happens; *tell* says so."""
 
     requested: bool = False
+    tell: Callable[[str], None] = _tell
 
     async def run(self, work: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = None) -> None:
         """Run *work*. The first signal calls *stop*; the second ends the process at once, as a kill would (which is safe)."""
@@ -41,12 +46,10 @@ class Interrupt:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 if self.requested:
-                    sys.stderr.write("\nstopped at once\n")
+                    self.tell("stopped at once")
                     os._exit(int(ExitStatus.INTERRUPTED))
                 self.requested = True
-                sys.stderr.write(
-                    "\nstopping: what is in flight is finished first (press Ctrl-C again to stop at once)\n"
-                )
+                self.tell("stopping: what is in flight is finished first (press Ctrl-C again to stop at once)")
                 if stop is not None:
                     stop()
 
@@ -77,6 +80,9 @@ class StoppableMark:
     def sized(self, entries: int, bytes_: int) -> None:
         self._check()
         self.watching.sized(entries, bytes_)
+
+    def writing(self) -> None:
+        self.watching.writing()
 
     def warn(self, message: str) -> None:
         self.watching.warn(message)

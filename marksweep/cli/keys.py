@@ -1,4 +1,4 @@
-"""``marksweep keys``: create, show, trust."""
+"""``marksweep keys``: create, show, trust, import."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marksweep.cli import options as opt
+from marksweep.cli.key_roles import Role
 from marksweep.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from marksweep.plan.keys import SigningKey
+    from marksweep.plan.publickey import PublicKey
     from marksweep.report.document import Document
+    from marksweep.report.trust_documents import KeyResult
 
-keys = typer.Typer(help="Make, show and trust signing keys.", no_args_is_help=True)
+keys = typer.Typer(help="Make, show, import and trust signing keys.", no_args_is_help=True)
 
 
 @keys.command()
@@ -34,25 +36,37 @@ def create(
     def work() -> tuple[Document, ExitStatus]:
         target, owner = path or key_path(), principal() if name is None else checked_name(name)
         key = create_key(target, owner) if path else create_own_key(target, owner)
-        return _result(target, key, owner), ExitStatus.DONE
+        return _result(str(target), key.public, owner), ExitStatus.DONE
 
     conclude(Screen(json), work)
 
 
 @keys.command()
 def show(key: opt.KeyFile = None, json: opt.Json = False) -> None:
-    """Show the key that would sign, and the line that makes others trust it."""
+    """Show the key that would sign, the line that makes others trust it, and your other keys that could sign."""
+    import msgspec
+
     from marksweep.cli.identity import key_path, signing
+    from marksweep.cli.own_keys import own_keys
     from marksweep.cli.screen import Screen, conclude
     from marksweep.plan.keys import SIGNING_KEY_VARIABLE
+    from marksweep.report.trust_documents import KeyResult
 
     screen = Screen(json)
 
     def work() -> tuple[Document, ExitStatus]:
+        others = own_keys()
         if key is None and SIGNING_KEY_VARIABLE not in os.environ and not key_path().exists():
-            raise UsageError(f"there is no key at {key_path()} yet", "make one with `marksweep keys create`")
+            if not others:
+                remedy = "make one with `marksweep keys create`, or add one of yours with `ssh-add FILE`"
+                raise UsageError(f"there is no key at {key_path()} yet", remedy)
+            return KeyResult(
+                path=None, fingerprint=None, allowed_signers_line=None, trusted_in=None, others=others
+            ), ExitStatus.DONE
         signer = signing(key, screen.tell)
-        return _result(Path(signer.source), signer.key), ExitStatus.DONE
+        found = _result(signer.source, signer.key.public)
+        others = tuple(other for other in others if other.fingerprint != found.fingerprint)
+        return msgspec.structs.replace(found, others=others), ExitStatus.DONE
 
     conclude(screen, work)
 
@@ -65,10 +79,10 @@ def trust(
     name: Annotated[str | None, typer.Option("--as", help="Whose key it is, for a public key file.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Trust a key: append its line to this user's trust file."""
+    """Trust a key in every role: append its line to this user's trust file."""
     from marksweep.cli.identity import add_trust, trusted_key
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.report.documents import KeyResult
+    from marksweep.report.trust_documents import KeyResult
 
     def work() -> tuple[Document, ExitStatus]:
         text = _line_for(Path(line), name) if os.path.isfile(line) else line.strip()  # noqa: PTH113 - any text may come
@@ -81,9 +95,44 @@ def trust(
     conclude(Screen(json), work)
 
 
+@keys.command("import")
+def import_(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE.pub]...", help="Public keys; default: ~/.ssh/*.pub.")
+    ] = None,
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Whose keys they are: alice@example.org.")] = "",
+    role: Annotated[
+        list[Role] | None, typer.Option("--role", help="What they may sign (repeatable); default: approve.")
+    ] = None,
+    valid_after: Annotated[
+        str | None, typer.Option("--valid-after", metavar="DATE", help="They count from this day on (2026-12-31).")
+    ] = None,
+    valid_before: Annotated[
+        str | None, typer.Option("--valid-before", metavar="DATE", help="They count until this day begins.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="FILE", help="The trust file; default: this user's own.")
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Trust keys that people have: append a line for each public key to a trust file. Private keys are never read."""
+    from marksweep.cli.identity import checked_name, trust_path
+    from marksweep.cli.key_import import KeyImport, import_keys
+    from marksweep.cli.screen import Screen, conclude
+    from marksweep.cli.wire import utc_now
+
+    def work() -> tuple[Document, ExitStatus]:
+        if not name:
+            raise UsageError("whose keys they are was not said", "add --as alice@example.org")
+        order = KeyImport(checked_name(name), tuple(role or (Role.APPROVE,)), valid_after, valid_before)
+        return import_keys(tuple(files or ()), order, into or trust_path(), utc_now()), ExitStatus.DONE
+
+    conclude(Screen(json), work)
+
+
 def _line_for(public_key: Path, name: str | None) -> str:
     """The line that trusts the key in a ``.pub`` file; whatever else the file holds is never shown."""
-    from marksweep.cli.identity import checked_name
+    from marksweep.cli.identity import checked_name, trust_line
     from marksweep.plan.publickey import PublicKey
 
     if name is None:
@@ -94,16 +143,16 @@ def _line_for(public_key: Path, name: str | None) -> str:
         raise UsageError(
             f"{public_key} holds no public key that marksweep knows", "give the .pub file of an SSH key"
         ) from None
-    return f'{checked_name(name)} namespaces="marksweep-*@marksweep.dev" {key.line}'
+    return trust_line(checked_name(name), key)
 
 
-def _result(path: Path, key: SigningKey, name: str | None = None) -> Document:
+def _result(path: str, key: PublicKey, name: str | None = None) -> KeyResult:
     from marksweep.cli.identity import principal, trust_line, trust_path
-    from marksweep.report.documents import KeyResult
+    from marksweep.report.trust_documents import KeyResult
 
-    line = trust_line(name or principal(), key)
     own = trust_path()
-    trusted = own.exists() and key.public.line in own.read_text(encoding="utf-8")
+    trusted = own.exists() and key.line in own.read_text(encoding="utf-8")
     return KeyResult(
-        path=str(path), fingerprint=key.fingerprint, allowed_signers_line=line, trusted_in=str(own) if trusted else None
-    )
+        path=path, fingerprint=key.fingerprint, allowed_signers_line=trust_line(name or principal(), key),
+        trusted_in=str(own) if trusted else None,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,16 @@ import typer
 from marksweep import __version__
 from marksweep.cli.approve_command import approve
 from marksweep.cli.demo.command import demo
+from marksweep.cli.diff_command import diff
+from marksweep.cli.explain_command import explain
+from marksweep.cli.grants_command import grants
+from marksweep.cli.init_command import init
 from marksweep.cli.keys import keys
-from marksweep.cli.mark_commands import explain, mark
+from marksweep.cli.log_command import log
+from marksweep.cli.log_options import CHOSEN, FILE_VARIABLE, FORMAT_VARIABLE, LogChoice, LogFormat
+from marksweep.cli.mark_commands import mark
 from marksweep.cli.plan_commands import status, verify
+from marksweep.cli.receipt_command import verify_receipt
 from marksweep.cli.restore_commands import restore
 from marksweep.cli.show_command import show
 from marksweep.cli.sweep_commands import prune, sweep
@@ -25,7 +33,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (mark, show, verify, approve, sweep, status, restore, explain, prune, demo):
+for command in (
+    mark,
+    show,
+    verify,
+    approve,
+    sweep,
+    status,
+    log,
+    verify_receipt,
+    restore,
+    diff,
+    explain,
+    grants,
+    prune,
+    init,
+    demo,
+):
     app.command()(command)
 app.add_typer(keys, name="keys")
 
@@ -38,11 +62,23 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            "--log-format", metavar="text|json", envvar=FORMAT_VARIABLE, help="What stderr holds: words, or JSON Lines."
+        ),
+    ] = LogFormat.TEXT,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", envvar=FILE_VARIABLE, help="Append JSON Lines to this file, too."),
+    ] = None,
 ) -> None:
     """Options of every command."""
+    CHOSEN.set(LogChoice(log_format, log_file, context.invoked_subcommand or ""))
 
 
 def main() -> None:

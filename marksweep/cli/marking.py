@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,20 +12,26 @@ import anyio
 import msgspec
 
 from marksweep.catalog.port import Catalog
+from marksweep.cli.big_plans import EntriesPlace, check_outside, size_warnings
 from marksweep.cli.filters import Filters
 from marksweep.cli.identity import Signing, principal, trust_line
 from marksweep.cli.interrupts import Interrupt, StoppableMark
 from marksweep.cli.screen import Screen
 from marksweep.errors import UsageError
 from marksweep.mark.marking import Request, draft
-from marksweep.mark.previous import Comparison, Earlier
+from marksweep.mark.observer import MarkObserver
+from marksweep.mark.previous import Earlier
 from marksweep.mark.worksheet import Worksheet
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.plan.allowed_signers import Trust
+from marksweep.plan.card import Fetch, refuse_to_fetch
 from marksweep.plan.document import Draft
+from marksweep.plan.openssh import KeygenKey
+from marksweep.plan.rules import Rules
+from marksweep.plan.rules_mark import life, tightened
 from marksweep.plan.verify import VerifiedPlan, inspect, verify
-from marksweep.plan.writer import write_plan
+from marksweep.plan.writer import write_card, write_plan
 from marksweep.report.progress import MarkProgress
 from marksweep.store.port import Stores
 from marksweep.sweep.journal_reader import journal_path
@@ -37,12 +43,14 @@ class Marked:
 
     plan: VerifiedPlan
     warnings: tuple[str, ...]
-    comparison: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
 class MarkOrder:
-    """What to mark, and where to: *now* by the database's clock; *overwrite* replaces a plan at *out*."""
+    """What to mark, and where to: *now* by the database's clock; *overwrite* replaces a plan at *out*.
+
+    With *entries_to* the entries go there, and a card to *out*.
+    """
 
     policy: Policy
     mode: Mode
@@ -51,6 +59,7 @@ class MarkOrder:
     now: datetime
     earlier: Earlier = field(default_factory=Earlier)
     overwrite: bool = False
+    entries_to: EntriesPlace | None = None
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -67,14 +76,20 @@ def check_out(out: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def earlier_plans(compare: Path | None, seen_in: Path | None, trusted: Trust, now: datetime) -> Iterator[Earlier]:
+def earlier_plans(
+    compare: Path | None, seen_in: Path | None, trusted: Trust, now: datetime, fetch: Fetch = refuse_to_fetch
+) -> Iterator[Earlier]:
     """The plans given with ``--compare`` and ``--seen-in``, each whole and signed by somebody who is *trusted*.
 
     Raises what :func:`marksweep.plan.verify.inspect` raises: they may have expired, and need no approvals.
     """
     with ExitStack() as stack:
-        plans = [stack.enter_context(inspect(path, trusted, now)) if path else None for path in (compare, seen_in)]
-        yield Earlier(*plans)
+        yield Earlier(
+            *(
+                stack.enter_context(inspect(path, trusted, now, fetch=fetch)) if path else None
+                for path in (compare, seen_in)
+            )
+        )
 
 
 def signed_policy(filters: Filters, max_jump: int | None, earlier: Earlier) -> Policy:
@@ -83,20 +98,60 @@ def signed_policy(filters: Filters, max_jump: int | None, earlier: Earlier) -> P
     return msgspec.structs.replace(filters.policy(), max_jump=max_jump, seen_in=seen_in)
 
 
+def under_rules(
+    rules: Rules, policy: Policy, expires_after: timedelta, tell: Callable[[str], None]
+) -> tuple[Policy, timedelta]:
+    """*policy* and *expires_after* as *rules* let them be; *tell* hears when a plan is to expire sooner than was asked.
+
+    Raises GuardRefused for what they forbid.
+    """
+    lives = life(expires_after, rules)
+    if lives < expires_after:
+        tell(f"The plan expires after {lives}, not {expires_after}: max_age of {rules.source} is that long.")
+    return tightened(policy, rules), lives
+
+
 def mark_plan(screen: Screen, catalog: Catalog, stores: Stores, order: MarkOrder, signing: Signing) -> Marked:
     """Mark *catalog*, write the plan, and read it back as its sweep will."""
     request = Request(order.policy, order.mode, order.now, order.expires_after, order.earlier)
-    with Worksheet() as worksheet, MarkProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
-        header = _draft(request, catalog, stores, worksheet, progress)
-        write_plan(order.out, header, worksheet.entries(), signing.key, overwrite=order.overwrite)
-        comparison = order.earlier.comparison(worksheet)
-    trust = Trust.of([trust_line(principal(), signing.key)], signing.source)
-    return Marked(verify(order.out, trust, order.now), (*progress.warnings, *stores.meter.remarks), comparison)
+    if order.entries_to is not None:
+        check_outside(order.entries_to, order.out, catalog, stores)
+    signing.key.ready()
+    with (
+        Worksheet() as worksheet,
+        MarkProgress(screen.err, stores.meter, quiet=screen.still) as progress,
+        screen.telemetry.mark(progress, stores.meter, order.mode, catalog.identity().server_id) as watching,
+    ):
+        header = _draft(request, catalog, stores, worksheet, watching, Interrupt(tell=screen.notice))
+        watching.writing()
+        if isinstance(signing.key, KeygenKey):
+            progress.hush()
+        _write(order, header, worksheet, signing)
+    trust = Trust.of([trust_line(principal(), signing.key.public)], signing.source)
+    place = order.entries_to
+    plan = verify(order.out, trust, order.now, fetch=refuse_to_fetch if place is None else place.fetch)
+    size = size_warnings(plan, is_card=place is not None)
+    return Marked(plan, (*progress.warnings, *stores.meter.remarks, *size))
 
 
-def _draft(request: Request, catalog: Catalog, stores: Stores, worksheet: Worksheet, progress: MarkProgress) -> Draft:
-    interrupt = Interrupt()
-    observer = StoppableMark(progress, interrupt)
+def _write(order: MarkOrder, header: Draft, worksheet: Worksheet, signing: Signing) -> None:
+    place, entries = order.entries_to, worksheet.entries()
+    if place is None:
+        write_plan(order.out, header, entries, signing.key, overwrite=order.overwrite)
+    else:
+        uri = place.uri(header.plan.id)
+        write_card(order.out, uri, place.create, header, entries, signing.key, overwrite=order.overwrite)
+
+
+def _draft(
+    request: Request,
+    catalog: Catalog,
+    stores: Stores,
+    worksheet: Worksheet,
+    watching: MarkObserver,
+    interrupt: Interrupt,
+) -> Draft:
+    observer = StoppableMark(watching, interrupt)
     drafts: list[Draft] = []
 
     async def work() -> None:

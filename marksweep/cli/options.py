@@ -21,9 +21,21 @@ StoreOptions = Annotated[
     Path | None,
     typer.Option("--store-options", metavar="FILE", help="JSON: store name -> endpoint_url, profile, region, …"),
 ]
-KeyFile = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Sign with this OpenSSH private key.")]
+KeyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="FILE|agent[:KEY]",
+        help="Sign with this OpenSSH key (private, or .pub), or with one of the ssh agent's, by fingerprint or comment.",
+    ),
+]
 TrustFile = Annotated[
-    Path | None, typer.Option("--trust", metavar="FILE", help="Trust the keys of this allowed_signers file.")
+    str | None,
+    typer.Option(
+        "--trust",
+        metavar="git:REF[:PATH]|FILE|DIR|own",
+        help="Whose keys count, and what the policy is: at a commit, in a file or folder, or this user's own.",
+    ),
 ]
 Approvals = Annotated[int, typer.Option("--approvals", min=0, help="Ask for the approvals of so many people.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -62,12 +74,28 @@ Trash = Annotated[
         help="Move local files there (same disk) instead of deleting: `restore` brings them back.",
     ),
 ]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-file", metavar="FILE.prom", help="Write Prometheus metrics there, for node_exporter (extra `otel`)."
+    ),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
+EntriesTo = Annotated[
+    str | None,
+    typer.Option(
+        "--entries-to",
+        metavar="URI",
+        help="For a big plan: put its entries into this bucket's folder, and only a signed card into --out.",
+    ),
+]
 EXPIRES_DEFAULT = "14d"
 Expires = Annotated[str, typer.Option("--expires", help="How long the plan may wait for its sweep.")]
 Compare = Annotated[
     Path | None,
-    typer.Option("--compare", metavar="PLAN", help="Refuse if much more is orphaned than in this earlier plan."),
+    typer.Option(
+        "--compare", metavar="PLAN", help="Show what changed since this earlier plan; refuse if much more is orphaned."
+    ),
 ]
 MaxJump = Annotated[
     int | None,

@@ -15,43 +15,53 @@ def verify(
     plan: opt.PlanPath, trust: opt.TrustFile = None, approvals: opt.Approvals = 0, json: opt.Json = False
 ) -> None:
     """Prove that a plan is whole, signed by a trusted key, not expired, and approved by enough people."""
-    from marksweep.cli.identity import trust as trusted
+    from marksweep.cli.authority import authority
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.cli.wire import utc_now
+    from marksweep.cli.summaries import trust_facts
+    from marksweep.cli.wire import entries_source, utc_now
     from marksweep.plan.verify import verify as verify_plan
     from marksweep.report.documents import SignerFacts, VerifyResult
 
+    screen = Screen(json)
+
     def work() -> tuple[Document, ExitStatus]:
-        with verify_plan(plan, trusted(trust), utc_now(), approvals=approvals) as verified:
+        found = authority(trust, plan, screen.tell)
+        with verify_plan(
+            plan, found.trust, utc_now(), approvals=approvals, rules=found.rulebook, fetch=entries_source()
+        ) as verified:
             totals, signer = verified.header.totals, verified.signer
             return (
                 VerifyResult(
                     path=str(plan),
                     digest=verified.digest,
                     approvals=verified.approvers,
-                    approvals_needed=approvals,
+                    approvals_needed=verified.approvals_needed,
                     signer=SignerFacts(principal=signer.principal, fingerprint=signer.fingerprint),
                     expires=verified.header.plan.expires,
                     entries=totals.entries,
                     objects=totals.objects,
                     bytes=totals.bytes,
+                    trusted=trust_facts(found),
                 ),
                 ExitStatus.DONE,
             )
 
-    conclude(Screen(json), work)
+    conclude(screen, work)
 
 
 def status(plan: opt.PlanPath, trust: opt.TrustFile = None, json: opt.Json = False) -> None:
     """How far the sweep of a plan is: done, left, failed, and at what rate."""
-    from marksweep.cli.identity import trust as trusted
+    from marksweep.cli.authority import authority
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.status import sweep_status
-    from marksweep.cli.wire import utc_now
+    from marksweep.cli.wire import entries_source, utc_now
     from marksweep.plan.verify import inspect
 
+    screen = Screen(json)
+
     def work() -> tuple[Document, ExitStatus]:
-        with inspect(plan, trusted(trust), utc_now()) as verified:
+        found = authority(trust, plan, screen.tell)
+        with inspect(plan, found.trust, utc_now(), rules=found.rulebook, fetch=entries_source()) as verified:
             return sweep_status(verified), ExitStatus.DONE
 
-    conclude(Screen(json), work)
+    conclude(screen, work)

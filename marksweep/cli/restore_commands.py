@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,16 +33,18 @@ def restore(
         typer.Option("--trash", metavar="DIR", help="Where the trash is now, if it was moved since the sweep."),
     ] = None,
     accept_instance: opt.AcceptInstance = None,
+    key: opt.KeyFile = None,
     yes: opt.Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what could be brought back; write nothing.")] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Undo a sweep: bring bytes back where the store can, then the catalog's rows. Run it again to go on."""
+    from marksweep.cli.identity import signing
     from marksweep.cli.restoring import RestoreRequest, check_entries, plan_of, restore_plan, trash_folder
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.sweeping import check_catalog
-    from marksweep.cli.wire import open_catalog, store_adapters
+    from marksweep.cli.wire import entries_source, open_catalog, store_adapters
     from marksweep.plan.swept import swept_plan
     from marksweep.store.tuning import Tuning
     from marksweep.sweep.journal_reader import journal_path, read_journal
@@ -50,16 +53,22 @@ def restore(
 
     def work() -> tuple[Document | None, ExitStatus]:
         request = RestoreRequest(frozenset(entry or ()), dry_run)
-        with swept_plan(plan_of(swept)) as plan:
-            with read_journal(journal_path(plan.path), plan.digest):
+        path = plan_of(swept)
+
+        def check(digest: str) -> None:
+            with read_journal(journal_path(path), digest):
                 pass  # it is this plan's, or this raises
+
+        with swept_plan(path, entries_source(store_options), check) as plan:
             check_entries(plan, request.only)
             with open_catalog(catalog, local_stores, writes=not dry_run) as opened:
                 check_catalog(plan, opened, accept_instance)
                 policy = plan.header.policy
                 tuning = Tuning(all_versions=policy.all_versions, trash=trash_folder(screen, trash, plan))
                 stores = store_adapters(store_options, tuning)
-                return restore_plan(screen, plan, opened, stores, request, lambda n: None if yes else ask(screen, n))
+                sign = partial(signing, key, screen.tell, make=False)
+                asked = partial(ask, screen) if not yes else lambda _: None
+                return restore_plan(screen, plan, opened, stores, request, asked, sign)
 
     conclude(screen, work)
 

@@ -11,18 +11,23 @@ from pathlib import Path
 import anyio
 
 from marksweep.catalog.port import Catalog
+from marksweep.cli.identity import Signing
 from marksweep.cli.interrupts import Interrupt
+from marksweep.cli.receipts import leave_receipt
 from marksweep.cli.screen import Screen
 from marksweep.cli.sweeping import binding, writing_beside
 from marksweep.cli.trash import earlier_trash, plan_folder
 from marksweep.cli.wire import database_clock
-from marksweep.errors import ExitStatus, Interrupted, UsageError
+from marksweep.errors import ExitStatus, Interrupted, SignatureRefused, UsageError
 from marksweep.model.instant import from_text
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import CLOCK_SKEW, RECHECK_MARGIN
+from marksweep.plan.receipt import receipt_path
 from marksweep.plan.swept import SweptPlan
 from marksweep.report.documents import Line, RestoreResult
 from marksweep.store.port import Stores
+from marksweep.sweep.books import books
+from marksweep.sweep.journal import Journal
 from marksweep.sweep.journal_reader import journal_path
 from marksweep.sweep.lock import held
 from marksweep.sweep.places import OpenStores, open_stores
@@ -84,10 +89,11 @@ def restore_plan(
     stores: Stores,
     request: RestoreRequest,
     ask: Callable[[int], None],
+    signing: Callable[[], Signing],
 ) -> tuple[RestoreResult, ExitStatus]:
     """Bring back what the sweep of *plan* deleted, as far as that can be done; *ask* (with the number of entries) may raise."""
     began = time.monotonic()
-    interrupt = Interrupt()
+    interrupt = Interrupt(tell=screen.notice)
     with ExitStack() as stack:
         with writing_beside(plan.path):
             stack.enter_context(held(plan.path))
@@ -110,6 +116,7 @@ def restore_plan(
                 await interrupt.run(run.run, run.stop)
 
         anyio.run(work)
+        receipt = None if request.dry_run else _receipt(screen, plan, catalog, journal, signing)
     if interrupt.requested:
         raise Interrupted("the restore was interrupted; its journal is saved", "run the same command again: it goes on")
     found = run.result
@@ -118,8 +125,22 @@ def restore_plan(
         path=str(plan.path), digest=plan.digest, mode=header.plan.mode, dry_run=request.dry_run, swept=swept,
         restored=found.back, refused=found.refused, objects=found.objects, bytes=found.bytes,
         lines=tuple(Line(id=n.id, uri=n.uri, state="refused", code=n.code, detail=n.detail) for n in found.lines),
-        seconds=round(time.monotonic() - began, 3), status=int(status),
+        receipt=str(receipt) if receipt else None, seconds=round(time.monotonic() - began, 3), status=int(status),
     ), status  # fmt: skip
+
+
+def _receipt(
+    screen: Screen, plan: SweptPlan, catalog: Catalog, journal: Journal, signing: Callable[[], Signing]
+) -> Path | None:
+    """Rewrite the receipt that a sweep left, if it did; what is back is back, whether or not anybody can sign for it."""
+    if not receipt_path(plan.path).exists():
+        return None
+    try:
+        found = books(plan.header.totals.entries, journal.tallies())
+        return leave_receipt(plan, catalog, journal, found, signing().key)
+    except (UsageError, SignatureRefused) as error:
+        screen.tell(f"The receipt is still the one of the sweep, and its books are not these: {error.fact}")
+        return None
 
 
 def _stores(plan: SweptPlan, catalog: Catalog, stores: Stores) -> AbstractAsyncContextManager[OpenStores | None]:

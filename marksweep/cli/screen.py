@@ -6,11 +6,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 import typer
 from rich.console import Console
 
+from marksweep.cli.telemetry import Telemetry
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError
 from marksweep.report.document import Document
 from marksweep.report.documents import ErrorFacts, ErrorResult, encode
@@ -20,17 +22,37 @@ from marksweep.report.text import plain
 
 @dataclass(slots=True)
 class Screen:
-    """The two streams of a command; with *json* the result is a document, and stderr still talks to people."""
+    """The two streams of a command; with *json* the result is a document, and stderr still talks to people.
+
+    Unless the user chose JSON Lines for stderr: then only ``telemetry`` writes there. *metrics*: its Prometheus file.
+    """
 
     json: bool = False
     quiet: bool = False
     out: Console = field(default_factory=lambda: _console(stderr=False))
     err: Console = field(default_factory=lambda: _console(stderr=True))
+    metrics: Path | None = None
+    telemetry: Telemetry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.telemetry = Telemetry(quiet=self.quiet, metrics=self.metrics)
+
+    @property
+    def still(self) -> bool:
+        """Whether no progress is shown to people."""
+        return self.quiet or self.telemetry.on_stderr
 
     def tell(self, message: str) -> None:
         """A word to whoever watches."""
-        if not self.quiet:
+        self.telemetry.say("info", "remark", message=message)
+        if not self.still:
             self.err.print(plain(message), markup=False, highlight=False, soft_wrap=True)
+
+    def notice(self, message: str) -> None:
+        """What even a quiet command says: a signal came. Called inside the event loop."""
+        self.telemetry.say("warning", "interrupted", message=message)
+        if not self.telemetry.on_stderr:
+            sys.stderr.write(f"\n{message}\n")
 
     def show(self, document: Document) -> None:
         """The result."""
@@ -50,7 +72,9 @@ def _console(*, stderr: bool) -> Console:
 
 def conclude(screen: Screen, work: Callable[[], tuple[Document | None, ExitStatus]]) -> NoReturn:
     """Run *work*, show its result, and exit with its status; the one place where errors become exit statuses."""
+    document: Document | None = None
     try:
+        screen.telemetry.begin()
         document, status = work()
         if document is not None:
             screen.show(document)
@@ -61,11 +85,22 @@ def conclude(screen: Screen, work: Callable[[], tuple[Document | None, ExitStatu
     except BrokenPipeError:
         sys.stderr.close()
         status = ExitStatus.BUG
-    except Exception:
-        status = ExitStatus.BUG
-        screen.err.print(plain_lines(traceback.format_exc()), markup=False, highlight=False, soft_wrap=True)
-        screen.err.print("This is a bug in marksweep. Please report it with the lines above.")
+    except Exception as error:
+        status = _show_bug(screen, error)
+    screen.telemetry.end(int(status), document)
     raise typer.Exit(int(status))
+
+
+def _show_bug(screen: Screen, error: Exception) -> ExitStatus:
+    remedy, lines = "This is a bug in marksweep. Please report it with the lines above.", traceback.format_exc()
+    facts = ErrorFacts(
+        code="bug", fact=repr(error), remedy=remedy, deleted="see the journal", status=int(ExitStatus.BUG)
+    )
+    screen.telemetry.failed(facts, traceback=lines)
+    if not screen.telemetry.on_stderr:
+        screen.err.print(plain_lines(lines), markup=False, highlight=False, soft_wrap=True)
+        screen.err.print(remedy)
+    return ExitStatus.BUG
 
 
 def _show_error(screen: Screen, error: MarksweepError) -> ExitStatus:
@@ -74,9 +109,10 @@ def _show_error(screen: Screen, error: MarksweepError) -> ExitStatus:
             code=error.code, fact=error.fact, remedy=error.remedy, deleted=error.deleted, status=int(error.status)
         )
     )
+    screen.telemetry.failed(document.error)
     if screen.json:
         screen.show(document)
-    else:
+    elif not screen.telemetry.on_stderr:
         render(document, screen.err)
     return error.status
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from marksweep.mark.explain import Explanation
-from marksweep.mark.previous import Comparison
-from marksweep.model.instant import from_text, to_text
+import msgspec
+
+from marksweep.cli.authority import Authority
+from marksweep.errors import ExitStatus
+from marksweep.model.instant import from_text
+from marksweep.plan.rules import Rules
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.documents import (
     BooksFacts,
     CanaryFacts,
-    ComparedFacts,
     EntryLine,
     HarmedFacts,
     PlanSummary,
     RequestFacts,
     SignerFacts,
+    SweepResult,
 )
-from marksweep.report.explain_documents import AnswerFacts, ExplainedVersion, ReferenceFacts
+from marksweep.report.overview import overview as overview_of
+from marksweep.report.overview_documents import Overview
+from marksweep.report.trust_documents import TrustFacts
 from marksweep.store.tuning import Meter
 from marksweep.sweep.books import Books
 from marksweep.sweep.canary_record import Canary, Harmed
@@ -31,6 +35,22 @@ def requests(meter: Meter) -> RequestFacts:
     return RequestFacts(
         list=asked["list"], delete=asked["delete"], other=asked["other"], repeated=meter.retries, slowed=meter.refusals
     )
+
+
+def trust_facts(found: Authority) -> TrustFacts:
+    """Where trust and policy were taken from."""
+    return TrustFacts(source=found.source, policy=found.rulebook.source or None, own=found.own, branch=found.branch)
+
+
+def under(rules: Rules, plan: PlanSummary, broken: tuple[str, ...]) -> PlanSummary:
+    """A new plan at a glance, with what its catalog's *rules* ask of it."""
+    return msgspec.structs.replace(plan, approvals_needed=rules.approvals, broken=broken)
+
+
+def with_trust(ended: tuple[SweepResult, ExitStatus], found: Authority) -> tuple[SweepResult, ExitStatus]:
+    """What a sweep *ended* with, and on whose word it ran."""
+    result, status = ended
+    return msgspec.structs.replace(result, trusted=trust_facts(found)), status
 
 
 def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
@@ -55,20 +75,16 @@ def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
         groups=header.groups,
         signer=SignerFacts(principal=plan.signer.principal, fingerprint=plan.signer.fingerprint),
         approvals=plan.approvers,
+        approvals_needed=plan.approvals_needed,
+        broken=plan.broken,
         expired=from_text(header.plan.expires) <= now,
     )
 
 
-def compared(comparison: Comparison | None) -> ComparedFacts | None:
-    """What ``--compare`` found, while that plan is open."""
-    if comparison is None:
-        return None
-    before = comparison.before
-    return ComparedFacts(
-        path=str(before.path), digest=before.digest, created=before.header.plan.created,
-        entries=before.header.totals.entries, versions_in_catalog=before.header.totals.versions_in_catalog,
-        new=comparison.new, gone=comparison.gone,
-    )  # fmt: skip
+def overview(plan: SignedPlan, now: datetime, *, for_review: bool) -> Overview:
+    """What a verified plan looks like as a whole; reads its entries once. *for_review*: people are to approve it."""
+    approvals = plan.approvers if for_review else None
+    return overview_of(plan.header, plan.entries(), now=now, approvals=approvals, broken=plan.broken)
 
 
 def entry_lines(plan: SignedPlan, most: int) -> tuple[EntryLine, ...]:
@@ -128,21 +144,3 @@ def _harmed_facts(harmed: Harmed) -> HarmedFacts:
         id=then.id, uri=then.uri, objects_before=then.objects, bytes_before=then.bytes, objects_after=harmed.objects,
         bytes_after=harmed.bytes,
     )  # fmt: skip
-
-
-def explained(explanations: Sequence[Explanation]) -> tuple[ExplainedVersion, ...]:
-    """Explanations as documents."""
-    return tuple(
-        ExplainedVersion(
-            id=e.version.id,
-            artifact=e.version.artifact,
-            version=e.version.version,
-            project=e.version.project,
-            uri=e.version.uri,
-            created=to_text(e.version.created),
-            verdict=e.keeps.rule.value if e.keeps else "orphan",
-            answers=tuple(AnswerFacts(rule=a.rule.value, keeps=a.keeps, detail=a.detail) for a in e.answers),
-            references=tuple(ReferenceFacts(kind=r.kind.value, holder=r.holder) for r in e.references),
-        )
-        for e in explanations
-    )

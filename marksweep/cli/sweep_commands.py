@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from marksweep.cli import options as opt
 from marksweep.cli.filters import Filters, read_duration, with_filters
-from marksweep.errors import ExitStatus, Interrupted, UsageError
+from marksweep.errors import ExitStatus, Interrupted, SignatureRefused, UsageError
 from marksweep.store.tuning import CONCURRENCY, PAGE_SIZE, Tuning
 
 if TYPE_CHECKING:
@@ -58,38 +59,42 @@ def sweep(
     canary_cleared: Annotated[
         bool, typer.Option("--canary-cleared", help="Go on after a halt: you know that the sweep did not do the harm.")
     ] = False,
+    metrics_file: opt.MetricsFile = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Delete what a verified plan says, rechecking each entry first. Run it again to resume: every run does."""
+    from marksweep.cli.authority import sweep_authority
     from marksweep.cli.identity import signing
-    from marksweep.cli.identity import trust as trusted
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.status import finished
-    from marksweep.cli.summaries import summary
+    from marksweep.cli.summaries import summary, with_trust
     from marksweep.cli.sweeping import CanaryRequest, check_canary, check_catalog, rehearse_plan, sweep_plan
-    from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
+    from marksweep.cli.wire import agreed_time, entries_source, open_catalog, store_adapters, utc_now
     from marksweep.plan.verify import verify
 
-    screen = Screen(json, quiet)
+    screen = Screen(json, quiet, metrics=metrics_file)
 
     def work() -> tuple[Document | None, ExitStatus]:
         request = sweep_request(ignore_errors, batch_size, drain, lag, accept_instance)
         first = CanaryRequest(canary, canary_cleared)
+        found = sweep_authority(trust, plan)
         with open_catalog(catalog, local_stores, writes=not dry_run, lag=request.lag) as opened:
             now = agreed_time(opened, utc_now)
-            with verify(plan, trusted(trust), now, approvals=approvals) as verified:
+            fetch = entries_source(store_options)
+            with verify(plan, found.trust, now, approvals=approvals, rules=found.rulebook, fetch=fetch) as verified:
                 check_catalog(verified, opened, accept_instance)
                 check_canary(verified, first)
                 policy = verified.header.policy
                 tuning = Tuning(page_size, concurrency, max_rate, all_versions=policy.all_versions)
                 stores = store_adapters(store_options, tuning)
                 if dry_run:
-                    return rehearse_plan(screen, verified, opened, stores)
+                    return with_trust(rehearse_plan(screen, verified, opened, stores), found)
                 request, stores = with_trash(screen, trash, verified, opened, request, stores)
                 if not yes and not finished(verified):
                     ask(screen, summary(verified, now))
-                return sweep_plan(screen, verified, opened, stores, request, lambda: signing(key, screen.tell), first)
+                sign = partial(signing, key, screen.tell)
+                return with_trust(sweep_plan(screen, verified, opened, stores, request, sign, first), found)
 
     conclude(screen, work)
 
@@ -115,6 +120,7 @@ def prune(
     page_size: opt.PageSize = PAGE_SIZE,
     concurrency: opt.Concurrency = CONCURRENCY,
     max_rate: opt.MaxRate = None,
+    metrics_file: opt.MetricsFile = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -122,18 +128,19 @@ def prune(
     from marksweep.cli.identity import signing
     from marksweep.cli.marking import MarkOrder, check_out, mark_plan
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.cli.summaries import summary
+    from marksweep.cli.summaries import overview, summary
     from marksweep.cli.sweeping import sweep_plan
     from marksweep.cli.wire import agreed_time, open_catalog, store_adapters, utc_now
     from marksweep.model.policy import EXPIRES_AFTER
     from marksweep.report.documents import PruneResult, ShowResult
 
-    screen = Screen(json, quiet)
+    screen = Screen(json, quiet, metrics=metrics_file)
 
     def work() -> tuple[Document | None, ExitStatus]:
         request = sweep_request(ignore_errors, batch_size, drain, lag, None)
         if out is not None:
             check_out(out, force=False)
+        refuse_under_policy(out, dry_run=dry_run)
         if not (yes or dry_run):
             check_terminal()
         with open_catalog(catalog, local_stores, writes=not dry_run, lag=request.lag) as opened:
@@ -145,16 +152,16 @@ def prune(
             order = MarkOrder(policy, filters.mode, out or _kept_plan(now), EXPIRES_AFTER, now)
             marked = mark_plan(screen, opened, stores, order, signer)
             with marked.plan as plan:
-                found = summary(plan, now)
+                found, whole = summary(plan, now), overview(plan, now, for_review=False)
                 if dry_run or not found.entries:
-                    return PruneResult(plan=found, sweep=None), ExitStatus.DONE
+                    return PruneResult(plan=found, overview=whole, sweep=None), ExitStatus.DONE
                 if not json:
-                    screen.show(ShowResult(plan=found, entries=()))
+                    screen.show(ShowResult(plan=found, overview=whole, entries=()))
                 request, stores = with_trash(screen, trash, plan, opened, request, stores)
                 if not yes:
                     ask(screen, found)
                 result, status = sweep_plan(screen, plan, opened, stores, request, lambda: signer)
-                return (PruneResult(plan=found, sweep=result) if json else result), status
+                return (PruneResult(plan=found, overview=whole, sweep=result) if json else result), status
 
     conclude(screen, work)
 
@@ -190,6 +197,18 @@ def with_trash(
             screen.tell(f"{store.root} is no local store: what it deletes, it can bring back itself for a while.")
     screen.tell(f"Local files go to the trash {plan_folder(trash, plan)}.")
     return replace(request, trash=trash), stores.with_trash(plan_folder(trash, plan))
+
+
+def refuse_under_policy(out: Path | None, *, dry_run: bool) -> None:
+    """Raise SignatureRefused where a policy holds: prune asks nobody for an approval."""
+    from marksweep.cli.authority import policy_folder
+
+    folder = next((found for place in (out, Path.cwd()) if place and (found := policy_folder(place))), None)
+    if folder is not None and not dry_run:
+        raise SignatureRefused(
+            f"prune sweeps its plan at once, and this repository has a policy for plans ({folder})",
+            "use `marksweep mark`, have the plan approved, and `marksweep sweep` it; or prune in a folder outside of it",
+        )
 
 
 def check_terminal() -> None:

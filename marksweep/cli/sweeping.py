@@ -12,18 +12,16 @@ from pathlib import Path
 
 import anyio
 
-from marksweep import __version__
 from marksweep.catalog.port import Catalog
 from marksweep.cli.identity import Signing
 from marksweep.cli.interrupts import Interrupt
+from marksweep.cli.receipts import leave_receipt
 from marksweep.cli.screen import Screen
 from marksweep.cli.summaries import books_facts, canary_facts, requests
 from marksweep.cli.trash import BOUND
 from marksweep.cli.wire import database_clock
 from marksweep.errors import ExitStatus, Interrupted, MarksweepError, OtherCatalog, UsageError
-from marksweep.model.instant import to_text
 from marksweep.model.outcome import Mode
-from marksweep.plan.receipt import Outcomes, Receipt, write_receipt
 from marksweep.plan.swept import SweptPlan
 from marksweep.plan.verify import VerifiedPlan
 from marksweep.report.documents import CanaryFacts, Line, SweepResult
@@ -108,9 +106,12 @@ def rehearse_plan(
     check_census(plan, catalog, removed_before(plan))
 
     async def run() -> tuple[Books, list[Line]]:
-        with SweepProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
+        with (
+            SweepProgress(screen.err, stores.meter, quiet=screen.still) as progress,
+            screen.telemetry.sweep(progress, stores.meter, _named(plan), "rehearse") as watching,
+        ):
             async with _stores(plan, catalog, stores) as opened:
-                found, lines = await rehearse(plan, catalog, opened, progress, LINES)
+                found, lines = await rehearse(plan, catalog, opened, watching, LINES)
         return found, [Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in lines]
 
     found, lines = anyio.run(run)
@@ -138,6 +139,7 @@ def sweep_plan(
             journal = _journal(plan, catalog, clock, request.trash)
         stack.callback(journal.close)
         key = signing().key
+        key.ready()
         before = _settled(journal)
         try:
             _run(screen, plan, catalog, stores, request, first, journal, clock)
@@ -145,13 +147,13 @@ def sweep_plan(
             found = books(planned, journal.tallies())
             error.deleted = str(found)
             if halted(journal.canary()):
-                write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
+                leave_receipt(plan, catalog, journal, found, key)
             raise
         found = books(planned, journal.tallies())
         lines = [
             Line(id=i, uri=u, state=s, code=c, detail=d) for i, u, s, c, d in journal.lines(("failed", "kept"), LINES)
         ]
-        receipt = write_receipt(plan.path, _receipt(plan, catalog, journal, found), key)
+        receipt = leave_receipt(plan, catalog, journal, found, key)
         canary = canary_facts(journal.canary(), LINES)
     result = _result(plan, found, lines, receipt, began, found.status, stores.meter, before=before, canary=canary)
     return result, found.status
@@ -198,18 +200,26 @@ def _run(
     options = Options(
         request.ignore_errors, request.batch, request.drain, request.lag, first.entries, canary_cleared=first.cleared
     )
-    interrupt = Interrupt()
+    interrupt = Interrupt(tell=screen.notice)
 
     async def run() -> None:
-        with SweepProgress(screen.err, stores.meter, quiet=screen.quiet) as progress:
-            progress.planned(plan.header.totals.entries, plan.header.totals.bytes, _settled(journal))
+        with (
+            SweepProgress(screen.err, stores.meter, quiet=screen.still) as progress,
+            screen.telemetry.sweep(progress, stores.meter, _named(plan)) as watching,
+        ):
+            watching.planned(plan.header.totals.entries, plan.header.totals.bytes, _settled(journal))
             async with _stores(plan, catalog, stores) as opened:
-                sweep = Sweep(plan, catalog, opened, journal, options, progress, clock)
+                sweep = Sweep(plan, catalog, opened, journal, options, watching, clock)
                 await interrupt.run(sweep.run, sweep.stop)
 
     anyio.run(run)
     if interrupt.requested and books(plan.header.totals.entries, journal.tallies()).not_attempted:
         raise Interrupted("the sweep was interrupted; its journal is saved", "run the same command again: it resumes")
+
+
+def _named(plan: VerifiedPlan) -> tuple[str, Mode, str]:
+    """The plan's id, its mode, and its catalog: what logs and metrics name it by."""
+    return plan.header.plan.id, plan.header.plan.mode, plan.header.catalog.server_id
 
 
 def _settled(journal: Journal) -> int:
@@ -232,15 +242,6 @@ def binding(plan: VerifiedPlan | SweptPlan, trash: Path | None = None) -> dict[s
         "mode": plan.header.plan.mode,
         **({BOUND: str(trash)} if trash is not None else {}),
     }
-
-
-def _receipt(plan: VerifiedPlan, catalog: Catalog, journal: Journal, found: Books) -> Receipt:
-    facts = books_facts(found)
-    outcomes = Outcomes(**{name: getattr(facts, name) for name in Outcomes.__struct_fields__})
-    return Receipt(
-        plan=plan.header.plan.id, plan_digest=plan.digest, mode=plan.header.plan.mode, tool=f"marksweep {__version__}",
-        started=journal.meta()["started"], finished=to_text(catalog.now()), outcomes=outcomes, journal=journal.digest(),
-    )  # fmt: skip
 
 
 def _result(

@@ -6,7 +6,7 @@ import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +17,16 @@ from marksweep.catalog.port import Catalog
 from marksweep.errors import StoreRefused, UsageError
 from marksweep.model.guards import check_clocks
 from marksweep.model.policy import LAG
+from marksweep.model.uri import locate
 from marksweep.model.version import ArtifactStore
+from marksweep.plan.card import Fetch
+from marksweep.plan.writer import Create
 from marksweep.store.port import StoreOpener
 from marksweep.store.realpath import RealPaths
 from marksweep.store.tuning import Meter, Tuning
+
+STORE_OPTIONS_VARIABLE = "MARKSWEEP_STORE_OPTIONS"
+"""The file of ``--store-options``, where a command was given none or has no such option."""
 
 
 @contextmanager
@@ -88,9 +94,13 @@ class StoreAdapters:
                 f"store {store.name!r} has the flavor {store.flavor}, and {missing.name} is not installed",
                 f"install it: pip install 'marksweep[{module}]'",
             ) from None
-        options = {**self._for_all(module), **self._options.get(store.name, {})}
+        options = self.options(store.name, module)
         opener: StoreOpener = adapter.open_store(store, options, tuning=self._tuning, meter=self.meter)
         return opener
+
+    def options(self, name: str, module: str) -> dict[str, object]:
+        """What was given for the store *name*, whose adapter is *module*, and for all stores."""
+        return {**self._for_all(module), **self._options.get(name, {})}
 
     def _for_all(self, module: str) -> dict[str, object]:
         # What "*" says is for every store that knows it; what none knows is passed on, to be refused by name.
@@ -117,6 +127,38 @@ class StoreAdapters:
         return self._paths.sole_keys(uris)
 
 
+ENTRIES = "entries"
+"""The name under which ``--store-options`` has the options of where the entries of big plans are."""
+_SCHEMES = {"s3": "s3", "gs": "gcs", "az": "azure"}
+
+
+def entries_source(options_file: Path | None = None) -> Fetch:
+    """What reads the entries of a card, with the store options under ``entries`` or ``*``."""
+
+    def fetch(uri: str) -> Iterator[bytes]:
+        from marksweep.store.entries_object import read_object
+
+        return read_object(uri, _entries_options(uri, options_file))
+
+    return fetch
+
+
+def entries_target(options_file: Path | None = None) -> Create:
+    """What writes the entries of a card, with the same options."""
+
+    def create(uri: str) -> AbstractContextManager[Callable[[bytes], object]]:
+        from marksweep.store.entries_object import create_object
+
+        return create_object(uri, _entries_options(uri, options_file))
+
+    return create
+
+
+def _entries_options(uri: str, options_file: Path | None) -> dict[str, object]:
+    module = _SCHEMES.get(locate(uri).scheme)
+    return store_adapters(options_file).options(ENTRIES, module) if module is not None else {}
+
+
 def _known(module: str) -> frozenset[str]:
     options: frozenset[str] = importlib.import_module(f"marksweep.store.{module}_options").KNOWN
     return options
@@ -125,6 +167,8 @@ def _known(module: str) -> frozenset[str]:
 def store_adapters(options_file: Path | None, tuning: Tuning | None = None) -> StoreAdapters:
     """The adapters, with the options of ``--store-options FILE``: JSON, store name (or ``*``) -> options of its client."""
     tuning = tuning or Tuning()
+    if options_file is None and os.environ.get(STORE_OPTIONS_VARIABLE):
+        options_file = Path(os.environ[STORE_OPTIONS_VARIABLE])
     if options_file is None:
         return StoreAdapters({}, tuning)
     try:

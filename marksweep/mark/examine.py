@@ -10,14 +10,13 @@ from marksweep.catalog.port import Catalog
 from marksweep.errors import PlanMalformed
 from marksweep.mark.observer import MarkObserver
 from marksweep.mark.overlap import components
-from marksweep.mark.previous import SEEN_IN
 from marksweep.mark.vicinity import Vicinity
 from marksweep.mark.worksheet import Worksheet
 from marksweep.model.entry import MAX_INTEGER, Entry, fingerprint
 from marksweep.model.instant import to_text
 from marksweep.model.policy import UNFINISHED_RUN_HORIZON, Policy
 from marksweep.model.uri import key_of
-from marksweep.model.verdict import TOMBSTONE, Circumstances, Judge, KeptReason
+from marksweep.model.verdict import TOMBSTONE, Answer, Circumstances, Judge, KeptReason
 from marksweep.model.version import ReferenceKind, Surveyed, Version
 from marksweep.plan.document import encode_entry
 from marksweep.store.port import Stores
@@ -32,6 +31,7 @@ class Examined:
     """Version id -> who claims its place, for (at most ``REMEMBERED``) versions that were kept for that."""
 
 
+_TOO_LONG = Answer(KeptReason.UNSAFE_URI, True, "its names or its URI are too long for a plan")
 REMEMBERED = 10_000
 PLAINLY_FITS = 1_000
 """ASCII characters that fit into an entry's line however they are escaped (at most six bytes each)."""
@@ -55,7 +55,8 @@ def examine(
     """Fill *worksheet* with the orphans of the catalog under *policy*; every version is counted exactly once."""
     judge = Judge(policy, circumstances(catalog, stores, now))
     vicinity = Vicinity()
-    for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags), without=_settled(policy)):
+    settled = _settled(policy) if worksheet.record is None else frozenset[ReferenceKind]()
+    for page in catalog.survey(tags=bool(policy.tags or policy.exclude_tags), without=settled):
         _enter(page, judge, policy, stores, worksheet, vicinity)
         observer.surveyed(len(page))
     _enter_places(catalog, stores, worksheet, vicinity, observer)
@@ -64,7 +65,7 @@ def examine(
     if policy.keep_latest:
         worksheet.keep_newest(policy.keep_latest)
     if policy.seen_in is not None:
-        worksheet.keep_others(SEEN_IN)
+        worksheet.keep_others()
     claimed_by = _compare(worksheet)
     for name in judge.unmatched():
         observer.warn(f"{name!r} is to be kept out of the plan, but matches no version: check its spelling")
@@ -93,9 +94,9 @@ def _enter(
             worksheet.add_seen(surveyed.version)
         verdict = judge.verdict(surveyed)
         if verdict is not None:
-            worksheet.kept[verdict.rule] += 1
+            _keep(worksheet, surveyed.version, verdict)
         elif not _fits(surveyed.version):
-            worksheet.kept[KeptReason.UNSAFE_URI] += 1
+            _keep(worksheet, surveyed.version, _TOO_LONG)
         else:
             left.append(surveyed)
     for surveyed, sole in zip(left, stores.sole_keys([s.version.uri for s in left]), strict=True):
@@ -107,6 +108,12 @@ def _enter(
             others = [s for s in stores.spellings(version.uri) if s != key]
             worksheet.add_spellings(others, version.id, own=True)
             vicinity.add(others)
+
+
+def _keep(worksheet: Worksheet, version: Version, answer: Answer) -> None:
+    worksheet.kept[answer.rule] += 1
+    if worksheet.record is not None:
+        worksheet.record.add(version, answer)
 
 
 def _enter_places(

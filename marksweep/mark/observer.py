@@ -24,6 +24,10 @@ class MarkObserver(Protocol):
         """So many more were listed, holding so many bytes."""
         ...
 
+    def writing(self) -> None:
+        """All is known; the plan is being written."""
+        ...
+
     def warn(self, message: str) -> None:
         """Something that a person should know and that stops nothing."""
         ...
@@ -40,4 +44,37 @@ class Silent:
 
     def sized(self, entries: int, bytes_: int) -> None: ...
 
+    def writing(self) -> None: ...
+
     def warn(self, message: str) -> None: ...
+
+
+class Several:
+    """*observers*, told one after the other."""
+
+    def __init__(self, *observers: MarkObserver) -> None:
+        self._observers = observers
+
+    def surveyed(self, versions: int) -> None:
+        for observer in self._observers:
+            observer.surveyed(versions)
+
+    def comparing(self) -> None:
+        for observer in self._observers:
+            observer.comparing()
+
+    def sizing(self, entries: int) -> None:
+        for observer in self._observers:
+            observer.sizing(entries)
+
+    def sized(self, entries: int, bytes_: int) -> None:
+        for observer in self._observers:
+            observer.sized(entries, bytes_)
+
+    def writing(self) -> None:
+        for observer in self._observers:
+            observer.writing()
+
+    def warn(self, message: str) -> None:
+        for observer in self._observers:
+            observer.warn(message)

@@ -19,15 +19,6 @@ from marksweep.plan.verify import SignedPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """A new plan beside the one before: entries that only the new one has, and those that only the old one had."""
-
-    before: SignedPlan
-    new: int
-    gone: int
-
-
-@dataclass(frozen=True, slots=True)
 class Earlier:
     """The plans given with ``--compare`` and ``--seen-in``, open."""
 
@@ -58,9 +49,9 @@ class Earlier:
             _check_tables(self.compare.header, rows)
 
     def recall(self, worksheet: Worksheet) -> None:
-        """Read the entries of the plans into *worksheet*."""
-        for option, plan in self._given():
-            worksheet.add_earlier(option, plan.entries())
+        """Read the entries of the plan given with ``--seen-in`` into *worksheet*."""
+        if self.seen_in is not None:
+            worksheet.add_earlier(self.seen_in.entries())
 
     def check_jump(self, worksheet: Worksheet, policy: Policy) -> None:
         """Raise GuardRefused if the orphans are a much larger share of the catalog than in the plan to compare with."""
@@ -74,18 +65,10 @@ class Earlier:
             "" if _choices(self.compare.header.policy) == _choices(policy) else " (they were made with other options)",
         )
 
-    def comparison(self, worksheet: Worksheet) -> Comparison | None:
-        """What became of the entries of the plan to compare with, if one was given."""
-        return Comparison(self.compare, *worksheet.since(COMPARE)) if self.compare is not None else None
-
     def _given(self) -> Iterator[tuple[str, SignedPlan]]:
-        for option, plan in ((COMPARE, self.compare), (SEEN_IN, self.seen_in)):
+        for option, plan in (("--compare", self.compare), ("--seen-in", self.seen_in)):
             if plan is not None:
                 yield option, plan
-
-
-COMPARE = "--compare"
-SEEN_IN = "--seen-in"
 
 
 def _check_tables(before: Header, rows: Mapping[str, int]) -> None:

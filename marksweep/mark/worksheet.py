@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from marksweep.mark.kept import KeptRecord
 from marksweep.model.entry import Entry, EntryReason
 from marksweep.model.instant import to_text
 from marksweep.model.verdict import KeptReason
@@ -32,7 +33,7 @@ CREATE TABLE orphan {_COLUMNS};
 CREATE TABLE spelling (key BLOB NOT NULL, owner TEXT, own INTEGER NOT NULL, holder TEXT);
 CREATE TABLE seen (artifact_id TEXT NOT NULL, created TEXT NOT NULL, number INTEGER, id TEXT NOT NULL);
 CREATE TABLE met (id TEXT NOT NULL, uri TEXT NOT NULL);
-CREATE TABLE earlier (role TEXT NOT NULL, id TEXT NOT NULL, uri TEXT NOT NULL);
+CREATE TABLE earlier (id TEXT NOT NULL, uri TEXT NOT NULL);
 """
 
 
@@ -66,12 +67,14 @@ class Place(NamedTuple):
 class Worksheet:
     """The scratch database; a context manager that removes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lists_kept: bool = False) -> None:
+        """With *lists_kept*, what is kept is not only counted: ``record`` lists it."""
         self._folder = tempfile.TemporaryDirectory(prefix="marksweep-")
         self._db = sqlite3.connect(
             Path(self._folder.name) / "worksheet.db", isolation_level=None, check_same_thread=False
         )
         self._db.executescript(_SCHEMA)
+        self.record = KeptRecord(self._db) if lists_kept else None
         self.kept: Counter[KeptReason] = Counter()
         self.versions = 0
         self._stores: set[str] = set()
@@ -130,6 +133,8 @@ class Worksheet:
             self._keep("id = ?", (id_,), reason)
 
     def _keep(self, which: str, parameters: tuple[object, ...], reason: KeptReason) -> None:
+        if self.record is not None:
+            self.record.add_orphans(which, parameters, reason)
         self._db.execute(f"INSERT INTO spelling SELECT key, id, 1, NULL FROM orphan WHERE {which}", parameters)
         self.kept[reason] += self._db.execute(f"DELETE FROM orphan WHERE {which}", parameters).rowcount
 
@@ -143,21 +148,15 @@ class Worksheet:
         ).fetchall()
         self.keep([r[0] for r in rows], KeptReason.NEWEST)
 
-    def add_earlier(self, role: str, entries: Iterable[Entry]) -> None:
-        """The entries of an earlier plan, which plays *role* in this mark."""
-        self._db.executemany("INSERT INTO earlier VALUES (?,?,?)", ((role, e.id, e.uri) for e in entries))
-        self._db.execute("CREATE INDEX IF NOT EXISTS earlier_id ON earlier (role, id)")
+    def add_earlier(self, entries: Iterable[Entry]) -> None:
+        """The entries of the earlier plan that :meth:`keep_others` is about."""
+        self._db.executemany("INSERT INTO earlier VALUES (?,?)", ((e.id, e.uri) for e in entries))
+        self._db.execute("CREATE INDEX IF NOT EXISTS earlier_id ON earlier (id)")
 
-    def keep_others(self, role: str) -> None:
-        """Keep orphans that the earlier plan in *role* does not hold under the same id and URI."""
-        known = "SELECT 1 FROM earlier e WHERE e.role = ? AND e.id = orphan.id AND e.uri = orphan.uri"
-        self._keep(f"NOT EXISTS ({known})", (role,), KeptReason.FIRST_SEEN)
-
-    def since(self, role: str) -> tuple[int, int]:
-        """How many orphans are not in the earlier plan in *role*, and how many of its entries are no orphans now."""
-        new = "SELECT count(*) FROM orphan WHERE id NOT IN (SELECT id FROM earlier WHERE role = ?)"
-        gone = "SELECT count(*) FROM earlier WHERE role = ? AND id NOT IN (SELECT id FROM orphan)"
-        return self._db.execute(new, (role,)).fetchone()[0], self._db.execute(gone, (role,)).fetchone()[0]
+    def keep_others(self) -> None:
+        """Keep orphans that the earlier plan does not hold under the same id and URI."""
+        known = "SELECT 1 FROM earlier e WHERE e.id = orphan.id AND e.uri = orphan.uri"
+        self._keep(f"NOT EXISTS ({known})", (), KeptReason.FIRST_SEEN)
 
     def close_orphans(self) -> None:
         """All orphans are in: from now on they are looked up."""

@@ -15,10 +15,14 @@ MAX_INTEGER = 2**53 - 1
 """Largest integer in a plan: what every JSON reader can hold exactly."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
-Instant = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$", max_length=27)
-]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+Instant = Annotated[str, msgspec.Meta(pattern=INSTANT_PATTERN, max_length=27)]
+Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN, max_length=71)]
+
+# The same in an entry, of which there may be millions: marksweep.plan.spelling compares many of them at once.
+_Instant = Annotated[str, msgspec.Meta(max_length=27, extra_json_schema={"pattern": INSTANT_PATTERN})]
+_Digest = Annotated[str, msgspec.Meta(max_length=71, extra_json_schema={"pattern": DIGEST_PATTERN})]
 
 _Bytes = bytes  # the class below has a field of that name
 
@@ -40,9 +44,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     uri: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
     objects: Count | None
     bytes: Count | None
-    fingerprint: Digest | None
-    created: Instant
-    updated: Instant
+    fingerprint: _Digest | None
+    created: _Instant
+    updated: _Instant
     reason: EntryReason
     shares: str | None = None
 

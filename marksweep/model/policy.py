@@ -41,6 +41,11 @@ DRAIN = timedelta(seconds=60)
 LAG = timedelta(seconds=10)
 """A wait (``--lag``) of at least so long between a claim and its deletes makes up for a server that may forget commits in
 a crash: InnoDB writes its log out every second then (``innodb_flush_log_at_timeout``)."""
+FORGE_SHOWS = 1_700
+"""Entries above which a forge does not show a plan's diff: GitHub stops at 500 KB of one file ("Repository limits",
+docs.github.com), and an entry of a usual catalog has 282 bytes."""
+FORGE_CARRIES = 50 * 1024 * 1024
+"""Bytes above which a plan does not go into git: GitHub warns of a file above 50 MiB and refuses one above 100 MiB."""
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SCHEMES = {
@@ -25,6 +26,7 @@ SCHEMES = {
 """Scheme as written -> the scheme that keys carry: two spellings of one place must have one key."""
 
 _DOTS = re.compile(r"/\.{1,2}(?:/|\Z)")
+_BUCKET = re.compile(r"(?:s3|gs|az)://[^/:@\n\0]+/")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -56,7 +58,7 @@ def plain_key(uri: str) -> str | None:
     """The key of a URI that strict and liberal reading agree on at a glance; None for one that needs a closer look."""
     if uri.startswith("/"):
         rest, key = uri, f"file://{uri}"
-    elif uri.startswith(("s3://", "gs://")):
+    elif uri.startswith(("s3://", "gs://", "az://")):
         rest, key = uri[5:], uri
         if rest[:1] in ("", "/") or ":" in rest or "@" in rest:
             return None
@@ -65,6 +67,26 @@ def plain_key(uri: str) -> str | None:
     if "//" in rest or "\0" in rest or ("/." in rest and _DOTS.search(rest)):
         return None
     return key if key.endswith("/") else f"{key}/"
+
+
+def plain_keys(uris: Sequence[str]) -> list[str] | None:
+    """:func:`plain_key` of each of *uris*, looked at all at once: of local paths, or of URIs of one bucket.
+
+    None if there are others among them, or if one could need a closer look or ends in a slash.
+    """
+    joined = "\n".join(uris)
+    local = joined.startswith("/")
+    bucket = _BUCKET.match(joined)
+    start = "/" if local else bucket[0] if bucket else None
+    if start is None or not joined.count("\n") == joined.count(f"\n{start}") == len(uris) - 1:
+        return None
+    if "/." in joined or "\0" in joined or "/\n" in joined or joined.endswith("/"):
+        return None
+    if local:
+        return None if "//" in joined else [f"file://{uri}/" for uri in uris]
+    if "@" in joined or not joined.count(":") == joined.count("//") == len(uris):
+        return None
+    return [f"{uri}/" for uri in uris]
 
 
 def key_of(uri: str) -> str:

@@ -24,10 +24,14 @@ class ReferenceKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One row that keeps a version alive: its kind, and who holds it in words that a person finds again."""
+    """One row that keeps a version alive: its kind, and who holds it in words that a person finds again.
+
+    ``since``: when that row, or the one that holds it, was made (aware, in UTC); None where the catalog does not say.
+    """
 
     kind: ReferenceKind
     holder: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

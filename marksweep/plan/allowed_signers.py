@@ -11,7 +11,7 @@ import calendar
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -126,10 +126,19 @@ class Trust:
         lines = (line for line in self.lines if line.key.blob == key.blob and line.refusal(namespace, now) is None)
         return all(line.touch_required for line in lines)
 
+    def without_touch(self) -> Self:
+        """The same lines, as if each had the option ``no-touch-required``: where a policy asks for no touch."""
+        return replace(self, lines=tuple(replace(line, touch_required=False) for line in self.lines))
+
 
 def is_literal(principal: str) -> bool:
     """Whether *principal* names one person: no pattern character in it."""
     return not set(principal) & set("*?!")
+
+
+def best_name(principals: Iterable[str]) -> str:
+    """Of several names of one key the one to show: spelt out if one is, and the first of those."""
+    return min(principals, key=lambda name: (not is_literal(name), name))
 
 
 def matches(text: str, patterns: str) -> bool:

@@ -19,8 +19,10 @@ from marksweep.model.entry import MAX_INTEGER, Count, Digest, Entry, Instant
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.model.store import Undo
+from marksweep.plan.spelling import check_spelling
 
 FORMAT: Final = "marksweep.plan/1"
+CARD_FORMAT: Final = "marksweep.card/1"
 PLAN_NAMESPACE: Final = "marksweep-plan@marksweep.dev"
 APPROVE_NAMESPACE: Final = "marksweep-approve@marksweep.dev"
 RECEIPT_NAMESPACE: Final = "marksweep-receipt@marksweep.dev"
@@ -106,6 +108,15 @@ class Header(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
     entries_sha256: Digest
 
 
+class CardHeader(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The header of a plan whose entries are elsewhere: where the object with their canonical forms is, each followed by a
+    newline, and how many bytes it has. ``entries_sha256`` is the SHA-256 of that object.
+    """
+
+    entries_uri: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+    entries_bytes: Count
+
+
 class Seal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The last line: the digest of the signed bytes, and the base64 of the SSHSIG blob. All of it is derived again."""
 
@@ -118,7 +129,7 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 _ENTRY_DECODER = msgspec.json.Decoder(Entry)
 _SEAL_DECODER = msgspec.json.Decoder(Seal)
 _HEADER_DECODERS: dict[str, msgspec.json.Decoder[object]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in get_type_hints(Header, include_extras=True).items()
+    name: msgspec.json.Decoder(kind) for name, kind in get_type_hints(CardHeader, include_extras=True).items()
 }
 _HIDDEN = re.compile(
     rb"\x7f|\xc2[\x80-\x9f\xad]|\xd8\x9c|\xe1\xa0\x8e|\xe2\x80[\x8b-\x8f\xa8-\xae]|\xe2\x81[\xa0-\xaf]"
@@ -138,7 +149,7 @@ def encode(struct: object) -> bytes:
 
 def decode_header_member(name: str, line: bytes) -> object:
     """Read the canonical bytes of the value of one of the header's members; errors as :func:`decode_entry`."""
-    value = _decoded(_HEADER_DECODERS[name], line)
+    value = decode(_HEADER_DECODERS[name], line)
     if isinstance(value, Policy):
         for choice in msgspec.structs.astuple(value):
             too_large = isinstance(choice, int) and not 0 <= choice <= MAX_INTEGER
@@ -149,15 +160,20 @@ def decode_header_member(name: str, line: bytes) -> object:
 
 def decode_entry(line: bytes) -> Entry:
     """Read an entry's canonical bytes; raise ValueError for anything else, another spelling of the same value too."""
-    return _decoded(_ENTRY_DECODER, line)
+    if len(line) > MAX_ENTRY_LINE:
+        raise ValueError(f"it has {len(line)} bytes, and an entry at most {MAX_ENTRY_LINE}")
+    found = decode(_ENTRY_DECODER, line)
+    check_spelling((found,))
+    return found
 
 
 def decode_seal(line: bytes) -> Seal:
     """Read the canonical bytes of the signature member's value; errors as :func:`decode_entry`."""
-    return _decoded(_SEAL_DECODER, line)
+    return decode(_SEAL_DECODER, line)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
+def decode(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
+    """Read the canonical bytes of one value; raise ValueError for anything else, another spelling of it too."""
     try:
         found = decoder.decode(line)
         again = encode(found)
@@ -188,15 +204,17 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
     try:
         lines = _spelled(_ENCODER.encode_lines(entries))
         if max(map(len, lines.split(b"\n"))) <= MAX_ENTRY_LINE:
-            _ENTRY_DECODER.decode_lines(lines)
+            check_spelling(_ENTRY_DECODER.decode_lines(lines))
             return lines
-    except (UnicodeEncodeError, OverflowError, RecursionError, msgspec.MsgspecError):
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         pass
     return b"".join(encode_entry(entry) + b"\n" for entry in entries)  # one of them does not fit: it says which
 
 
 def decode_entries(lines: bytes) -> list[Entry]:
     """Read entries from canonical bytes, each followed by a newline; raise ValueError unless all of them are that."""
+    if max(map(len, lines.split(b"\n"))) > MAX_ENTRY_LINE:
+        raise ValueError("a line is too long")
     try:
         found = _ENTRY_DECODER.decode_lines(lines)
         again = _spelled(_ENCODER.encode_lines(found))
@@ -204,6 +222,7 @@ def decode_entries(lines: bytes) -> list[Entry]:
         raise ValueError(f"it cannot be read: {shown(str(error))}") from None
     if again != lines:
         raise ValueError("it is not in its canonical form (re-encoding it gives other bytes)")
+    check_spelling(found)
     return found
 
 

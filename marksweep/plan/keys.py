@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import stat
 import warnings
 from collections.abc import Mapping
@@ -21,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from marksweep.errors import UsageError
-from marksweep.plan.publickey import CURVES, ECDSA, RSA, RSA_HASHES, PublicKey
-from marksweep.plan.wire import put_positive, put_string
+from marksweep.plan.openssh import KeygenKey, Prompts
+from marksweep.plan.publickey import CURVES, ECDSA, RSA, RSA_HASHES, PublicKey, UnsupportedKey
+from marksweep.plan.sshsig import Message, Signer, sign
+from marksweep.plan.wire import WireReader, put_positive, put_string
 
 SIGNING_KEY_VARIABLE = "MARKSWEEP_SIGNING_KEY"
 """Environment variable with the text of an unencrypted OpenSSH private key, for CI."""
@@ -30,6 +34,9 @@ MAX_KEY_FILE = 64 * 1024
 """Bytes of the largest key file that is read."""
 
 _AGENT = "sign with `ssh-keygen -Y sign`, which asks for the passphrase or the agent, or run `marksweep keys create`"
+_PUBLIC = (b"ssh-", b"ecdsa-", b"sk-")
+_MAGIC = b"openssh-key-v1\0"
+_OPENSSH = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END OPENSSH PRIVATE KEY-----")
 _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -51,7 +58,7 @@ class SigningKey:
     def of_text(cls, text: str, source: str) -> Self:
         """Read the text of an OpenSSH private key; *source* names it in the :class:`UsageError`."""
         octets = ("\n".join(text.split("\r\n")).strip() + "\n").encode("utf-8", "replace")
-        if octets.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        if octets.startswith(_PUBLIC):
             raise UsageError(f"{source} holds a public key", f"give the private key, or {_AGENT}")
         try:
             with warnings.catch_warnings():
@@ -72,6 +79,13 @@ class SigningKey:
     def fingerprint(self) -> str:
         """``SHA256:…`` of the public key."""
         return self.public.fingerprint
+
+    def ready(self) -> None:
+        """It is in memory: nothing can be missing."""
+
+    def sshsig(self, namespace: str, message: Message) -> bytes:
+        """The SSHSIG blob over *message*; its bytes are not read, its SHA-512 is what is signed."""
+        return sign(self, namespace, message.digests["sha512"])
 
     def sign_raw(self, message: bytes) -> bytes:
         """The signature over *message* in SSH wire form; RSA signs as ``rsa-sha2-512``."""
@@ -123,6 +137,47 @@ def create_key(path: Path, comment: str) -> SigningKey:
 
 def load_key(path: Path) -> SigningKey:
     """Load an OpenSSH private key file; raise :class:`UsageError` if it is encrypted, or open to group or others."""
+    return SigningKey.of_text(_octets(path).decode("utf-8", "replace"), str(path))
+
+
+def load_signer(path: Path, prompts: Prompts) -> Signer:
+    """The key in the file *path*, whatever it takes to sign with it.
+
+    An unencrypted private key is loaded. A ``.pub`` file (its key is an agent's, or beside it), a private key with a
+    passphrase, and the handle of a FIDO ``sk-`` key are left to ``ssh-keygen``. Raises :class:`UsageError`.
+    """
+    octets = _octets(path)
+    public = _left_to_ssh_keygen(path, octets)
+    if public is not None:
+        return KeygenKey(public, path, prompts)
+    return SigningKey.of_text(octets.decode("utf-8", "replace"), str(path))
+
+
+def _left_to_ssh_keygen(path: Path, octets: bytes) -> PublicKey | None:
+    """The public half of a key that cannot, or should not, be loaded; None if it can be, or is no key at all."""
+    try:
+        if octets.startswith(_PUBLIC):
+            return PublicKey.parse(octets.decode("utf-8", "replace"))
+        if b"Proc-Type: 4,ENCRYPTED" in octets:  # PEM, as ssh-keygen wrote it before 2018: the .pub file tells the key
+            return PublicKey.parse(path.with_name(path.name + ".pub").read_text(encoding="utf-8"))
+        match = _OPENSSH.search(octets)
+        if match is None:
+            return None
+        reader = WireReader(base64.b64decode(match[1]))
+        if reader.take(len(_MAGIC)) != _MAGIC:
+            return None
+        cipher, _kdf, _options, keys = reader.name(), reader.name(), reader.string(), reader.u32()
+        public = PublicKey.of_blob(reader.string())
+        plain = cipher == "none" and not public.algorithm.startswith("sk-")
+        return None if plain or keys != 1 else public
+    except UnsupportedKey as reason:
+        raise UsageError(f"the key {path} cannot be used: {reason}", f"give another key, or {_AGENT}") from None
+    except (ValueError, OSError):
+        return None
+
+
+def _octets(path: Path) -> bytes:
+    """The bytes of a key file; raise UsageError if it is none, or a private one that others can read."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
@@ -132,11 +187,10 @@ def load_key(path: Path) -> SigningKey:
         raise UsageError(f"the key {path} cannot be read: {error.strerror}", remedy) from None
     if not stat.S_ISREG(found.st_mode) or len(octets) > MAX_KEY_FILE:
         raise UsageError(f"{path} is not a key file", "give the path of an OpenSSH private key")
-    public = octets.startswith((b"ssh-", b"ecdsa-", b"sk-"))
-    if found.st_mode & 0o077 and not public:
+    if found.st_mode & 0o077 and not octets.startswith(_PUBLIC):
         fact = f"the key {path} is open to other accounts (mode {stat.S_IMODE(found.st_mode):04o}, expected 0600)"
         raise UsageError(fact, f"run `chmod 600 {path}`, and replace the key if somebody may have read it")
-    return SigningKey.of_text(octets.decode("utf-8", "replace"), str(path))
+    return octets
 
 
 def key_from_environment(environ: Mapping[str, str]) -> SigningKey | None:

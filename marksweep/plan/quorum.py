@@ -32,6 +32,11 @@ class Quorum:
     approvers: tuple[str, ...]
     reasons: tuple[str, ...]
 
+    def why_not(self, approval: Path) -> str | None:
+        """Why the approval file *approval* does not count, or None if it does."""
+        name = f"{shown(approval.name)}: "
+        return next((reason.removeprefix(name) for reason in self.reasons if reason.startswith(name)), None)
+
 
 def approvals_directory(plan: Path) -> Path:
     """Where the approvals of the plan at *plan* are: ``<plan>.approvals``, beside it."""
@@ -63,12 +68,22 @@ def count_approvals(
             if not literal:
                 raise SignatureRefused(_nobody(key, trust, names, now), "")
             if not approver_may_be_planner:
-                _refuse_planner(key, every, planner, trust)
+                refuse_planner(key, every, planner, trust)
         except SignatureRefused as refused:
             reasons.append(f"{shown(path.name)}: {refused.fact}")
         else:
             _add(people, set(every), literal)
     return Quorum(tuple(sorted(min(literal) for _, literal in people)), tuple(reasons))
+
+
+def refuse_planner(key: PublicKey, every: Iterable[str], planner: PublicKey, trust: Trust) -> None:
+    """Raise :class:`SignatureRefused` when *key*, whose owner has the names *every*, is the planner's, or a namesake's."""
+    remedy = ""
+    if key.blob == planner.blob:
+        raise SignatureRefused("it is by the planner's own key", remedy)
+    for name in sorted(trust.everybody_with(planner)):
+        if any(name == other or matches(other, name) or matches(name, other) for other in every):
+            raise SignatureRefused(f'it is by the planner, who is "{shown(name)}" in the trust file', remedy)
 
 
 def read_approval(path: Path) -> bytes:
@@ -90,15 +105,6 @@ def _add(people: list[tuple[set[str], set[str]]], every: set[str], literal: set[
         every |= person[0]
         literal |= person[1]
     people.append((every, literal))
-
-
-def _refuse_planner(key: PublicKey, every: Iterable[str], planner: PublicKey, trust: Trust) -> None:
-    remedy = ""
-    if key.blob == planner.blob:
-        raise SignatureRefused("it is by the planner's own key", remedy)
-    for name in sorted(trust.everybody_with(planner)):
-        if any(name == other or matches(other, name) or matches(name, other) for other in every):
-            raise SignatureRefused(f'it is by the planner, who is "{shown(name)}" in the trust file', remedy)
 
 
 def _nobody(key: PublicKey, trust: Trust, names: frozenset[str], now: datetime) -> str:

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from marksweep.errors import SignatureRefused
 from marksweep.plan.publickey import PublicKey
 from marksweep.plan.wire import WireError, WireReader, put_string
 
-__all__ = ["PublicKey", "Signature", "Signer", "armor", "dearmor", "parse", "sign", "verify"]
+__all__ = [
+    "Message",
+    "PublicKey",
+    "RawSigner",
+    "Signature",
+    "Signer",
+    "armor",
+    "dearmor",
+    "parse",
+    "seal",
+    "sign",
+    "verify",
+]
 
 MAGIC = b"SSHSIG"
 VERSION = 1
@@ -28,10 +41,44 @@ MAX_BLOB = 16 * 1024
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n-----END SSH SIGNATURE-----\s*")
 _REMEDY = "fetch the file again from where its author put it, or ask for a new signature"
+_TOUCH = "sign again, and touch the security key when it asks; see `ssh-keygen -l` for what kind of key it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is signed: its digests by SSHSIG's names of the hashes, and its bytes, from the first one at each call.
+
+    A signer in this program needs only a digest; ``ssh-keygen`` wants the bytes, of which a plan can have gigabytes.
+    """
+
+    digests: Mapping[str, bytes]
+    chunks: Callable[[], Iterable[bytes]]
+
+    @classmethod
+    def of(cls, octets: bytes) -> Self:
+        """A message that is in memory."""
+        return cls({name: hashlib.new(name, octets).digest() for name in DIGEST_SIZES}, lambda: (octets,))
 
 
 class Signer(Protocol):
-    """Something that holds a private key: a file, and later an agent or a KMS."""
+    """Something that can sign: a private key in memory, or ``ssh-keygen`` with whatever it has (agent, token, prompt)."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that checks what :meth:`sshsig` returns."""
+        ...
+
+    def ready(self) -> None:
+        """Find out now, before hours of work, whether :meth:`sshsig` would work; raise :class:`UsageError` if not."""
+        ...
+
+    def sshsig(self, namespace: str, message: Message) -> bytes:
+        """The SSHSIG blob over *message* in *namespace*, not checked: call :func:`seal` instead."""
+        ...
+
+
+class RawSigner(Protocol):
+    """Something that signs bytes in memory, and leaves the envelope to :func:`sign`."""
 
     @property
     def public(self) -> PublicKey:
@@ -53,7 +100,23 @@ class Signature:
     signature: bytes
 
 
-def sign(key: Signer, namespace: str, digest: bytes) -> bytes:
+def seal(key: Signer, namespace: str, message: Message, *, touch_required: bool = True) -> bytes:
+    """The SSHSIG blob by *key* over *message*, checked as its readers will check it.
+
+    Raises :class:`UsageError` when *key* does not sign, and :class:`SignatureRefused` when what it made does not count.
+    """
+    blob = key.sshsig(namespace, message)
+    try:
+        found = verify(blob, namespace, message.digests, touch_required=touch_required)
+    except SignatureRefused as refused:
+        raise SignatureRefused(f"{refused.fact}; it was made just now, and nothing was written", _TOUCH) from None
+    if found.blob != key.public.blob:
+        fact = f"the signature was made by {found.fingerprint} and not by {key.public.fingerprint}; nothing was written"
+        raise SignatureRefused(fact, "name the key by its fingerprint: --key agent:SHA256:…")
+    return blob
+
+
+def sign(key: RawSigner, namespace: str, digest: bytes) -> bytes:
     """The SSHSIG blob by *key* for a message whose SHA-512 is *digest*."""
     if len(digest) != DIGEST_SIZES["sha512"]:
         raise ValueError("sign() takes the SHA-512 of the message")

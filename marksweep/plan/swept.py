@@ -5,14 +5,16 @@ Nothing is deleted on its word. What makes it the plan of a sweep is the digest 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marksweep.model.entry import Entry
+from marksweep.plan.card import Fetch, open_plan, refuse_to_fetch
 from marksweep.plan.document import Header
-from marksweep.plan.reader import PlanFile, by_unit
+from marksweep.plan.reader import by_unit
+from marksweep.plan.signed_file import SignedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class SweptPlan:
     path: Path
     header: Header
     digest: str
-    file: PlanFile
+    file: SignedFile
 
     def entries(self) -> Iterator[Entry]:
         """The entries in plan order; raises PlanMalformed if somebody changed the file since it was opened."""
@@ -34,10 +36,16 @@ class SweptPlan:
 
 
 @contextmanager
-def swept_plan(path: Path) -> Iterator[SweptPlan]:
-    """Open the plan at *path*. Raises PlanMalformed, SignatureRefused when it was cut off, or UsageError."""
-    file = PlanFile(path)
+def swept_plan(
+    path: Path, fetch: Fetch = refuse_to_fetch, check: Callable[[str], None] = lambda digest: None
+) -> Iterator[SweptPlan]:
+    """Open the plan at *path*, or the card of one, whose entries *fetch* reads if *check* lets its digest pass.
+
+    Raises PlanMalformed, SignatureRefused when it was cut off, or UsageError, and what *check* and *fetch* raise.
+    """
+    file = open_plan(path, fetch)
     try:
+        check(file.digest)
         header, entries = file.read()
         for _ in entries:
             pass

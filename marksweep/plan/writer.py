@@ -1,25 +1,23 @@
-"""Writing a plan: a stream with flat memory, whole and durable under its name, or not there at all."""
+"""Writing a plan, or the card of one: a stream with flat memory, whole and durable under its name, or not there at all."""
 
 from __future__ import annotations
 
 import base64
-import errno
-import hashlib
-import io
 import itertools
-import os
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from marksweep.errors import PlanMalformed, UsageError
+from marksweep.errors import PlanMalformed
 from marksweep.model.entry import Entry
+from marksweep.plan.card import check_entries_uri
 from marksweep.plan.document import (
+    CARD_FORMAT,
     FORMAT,
     MAX_HEADER,
     PLAN_NAMESPACE,
+    CardHeader,
     Draft,
     Header,
     Seal,
@@ -29,17 +27,18 @@ from marksweep.plan.document import (
     moment,
     shown,
 )
-from marksweep.plan.keys import SigningKey
 from marksweep.plan.ledger import Ledger
-from marksweep.plan.sshsig import Signer, sign
+from marksweep.plan.output import Output, new_file
+from marksweep.plan.sshsig import Message, Signer, seal
 
-CHUNK = 1024 * 1024
-"""Bytes that are hashed at a time."""
 BATCH = 1_000
 """Entries that are encoded, checked and written at a time."""
 
+Create = Callable[[str], AbstractContextManager[Callable[[bytes], object]]]
+"""Makes a new object at a URI from the bytes that it is called with, in order: all of it is there after the end of the
+context, and nothing of it after an error; never over another object. Raises StoreRefused. The CLI has one."""
+
 _PENDING = "sha256:" + "0" * 64
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class WrittenPlan:
 
 
 def write_plan(
-    path: Path, draft: Draft, entries: Iterable[Entry], key: SigningKey, *, overwrite: bool = False
+    path: Path, draft: Draft, entries: Iterable[Entry], key: Signer, *, overwrite: bool = False
 ) -> WrittenPlan:
     """Write *draft* and *entries* to *path*, signed by *key*; ``draft.totals`` must be what the entries add up to.
 
@@ -60,30 +59,58 @@ def write_plan(
     verifier would refuse the result, and :class:`UsageError` when *path* exists (without *overwrite*) or cannot be
     written. On any error, the iterable's own too, nothing is left behind and an existing file stays as it was.
     """
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with _io(path):
-        descriptor = os.open(temporary, flags, 0o644)
-    try:
-        with os.fdopen(descriptor, "w+b", buffering=0) as file:
-            digest = _write(_Output(path, file), draft, entries, key)
-        with _io(path):
-            _publish(temporary, path, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return WrittenPlan(path, digest, key.fingerprint)
+    with new_file(path, overwrite=overwrite) as output:
+        digest = _write(output, draft, entries, key)
+    return WrittenPlan(path, digest, key.public.fingerprint)
+
+
+def write_card(
+    path: Path,
+    uri: str,
+    create: Create,
+    draft: Draft,
+    entries: Iterable[Entry],
+    key: Signer,
+    *,
+    overwrite: bool = False,
+) -> WrittenPlan:
+    """Write *entries* to a new object at *uri*, and the card that says so to *path*; otherwise as :func:`write_plan`.
+
+    The card is signed before the object is complete, and gets its name after: a card always has its object. The object is
+    left without a card only when the very last step fails. Raises what *create* raises, too.
+    """
+    members = {name: getattr(draft, name) for name in Draft.__struct_fields__}
+
+    def lines_of(entries_sha256: str, size: int) -> bytes:
+        return header_lines(CardHeader(**members, entries_sha256=entries_sha256, entries_uri=uri, entries_bytes=size))
+
+    with new_file(path, overwrite=overwrite) as output:
+        with _rules("the header"):
+            check_entries_uri(uri)
+            ledger, size = Ledger(draft), 0
+            lines_of(_PENDING, size)
+        with create(uri) as write:
+            for lines in _checked(ledger, entries):
+                write(lines)
+                size += len(lines)
+            with _rules("the header"):
+                signed = lines_of(ledger.close(), size)
+            message = Message.of(signed)
+            output.write(signed + seal_line(message, key))
+            output.sync()
+    return WrittenPlan(path, f"sha256:{message.digests['sha256'].hex()}", key.public.fingerprint)
 
 
 def header_lines(header: Header) -> bytes:
-    """Every line up to and with ``"entries":[``; raise ValueError if a reader would refuse them."""
-    lines = bytearray(b'{\n"format":' + encode(FORMAT) + b",\n")
-    for name in Header.__struct_fields__:
+    """Every line before the first entry, or a card's before its signature; ValueError if a reader would refuse them."""
+    is_card = isinstance(header, CardHeader)
+    lines = bytearray(b'{\n"format":' + encode(CARD_FORMAT if is_card else FORMAT) + b",\n")
+    for name in header.__struct_fields__:
         value = encode(getattr(header, name))
         decode_header_member(name, value)
         lines += b'"%b":%b,\n' % (name.encode(), value)
-    lines += b'"entries":[\n'
+    if not is_card:
+        lines += b'"entries":[\n'
     if len(lines) > MAX_HEADER:
         raise ValueError(f"the header has {len(lines)} bytes, and at most {MAX_HEADER} are allowed: list fewer groups")
     if moment(header.plan.expires) <= moment(header.plan.created):
@@ -91,21 +118,36 @@ def header_lines(header: Header) -> bytes:
     return bytes(lines)
 
 
-def seal_line(sha512: bytes, sha256: bytes, key: Signer) -> bytes:
-    """The last line, with its newline, for signed bytes of these digests."""
-    blob = sign(key, PLAN_NAMESPACE, sha512)
-    seal = Seal(
-        digest=f"sha256:{sha256.hex()}", namespace=PLAN_NAMESPACE, sshsig=base64.b64encode(blob).decode("ascii")
-    )
-    return b'"signature":%b}\n' % encode(seal)
+def seal_line(message: Message, key: Signer) -> bytes:
+    """The last line, with its newline, for these signed bytes."""
+    blob = seal(key, PLAN_NAMESPACE, message)
+    digest = f"sha256:{message.digests['sha256'].hex()}"
+    last = Seal(digest=digest, namespace=PLAN_NAMESPACE, sshsig=base64.b64encode(blob).decode("ascii"))
+    return b'"signature":%b}\n' % encode(last)
 
 
-def _write(output: _Output, draft: Draft, entries: Iterable[Entry], key: SigningKey) -> str:
+def _write(output: Output, draft: Draft, entries: Iterable[Entry], key: Signer) -> str:
     members = {name: getattr(draft, name) for name in Draft.__struct_fields__}
     with _rules("the header"):
         ledger = Ledger(draft)
         head = header_lines(Header(**members, entries_sha256=_PENDING))
     output.write(head)
+    comma = b""
+    for lines in _checked(ledger, entries):
+        output.write(comma + lines[:-1].replace(b"\n", b",\n"))
+        comma = b",\n"
+    output.write(b"\n],\n" if ledger.entries else b"],\n")
+    with _rules("the header"):
+        sealed = header_lines(Header(**members, entries_sha256=ledger.close()))
+    assert len(sealed) == len(head)
+    message = output.replace_head(sealed)
+    output.write(seal_line(message, key))
+    output.sync()
+    return f"sha256:{message.digests['sha256'].hex()}"
+
+
+def _checked(ledger: Ledger, entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The canonical lines of *entries*, each with its newline, many at a time, as *ledger* took them."""
     left = iter(entries)
     while batch := list(itertools.islice(left, BATCH)):
         before, lines = ledger.entries, encode_entries(batch)
@@ -114,79 +156,7 @@ def _write(output: _Output, draft: Draft, entries: Iterable[Entry], key: Signing
         except ValueError as error:
             at = ledger.entries
             raise _unfit(f"entry {at + 1} ({shown(batch[at - before].id)})", error) from None
-        output.write((b",\n" if before else b"") + lines[:-1].replace(b"\n", b",\n"))
-    output.write(b"\n],\n" if ledger.entries else b"],\n")
-    with _rules("the header"):
-        sealed = header_lines(Header(**members, entries_sha256=ledger.close()))
-    assert len(sealed) == len(head)
-    sha512, sha256 = output.replace_head(sealed)
-    output.write(seal_line(sha512, sha256, key))
-    output.sync()
-    return f"sha256:{sha256.hex()}"
-
-
-class _Output:
-    """The temporary file; its errors name the plan that it will be."""
-
-    def __init__(self, path: Path, file: io.FileIO) -> None:
-        self._path = path
-        self._file = file
-
-    def write(self, octets: bytes | bytearray) -> None:
-        view = memoryview(octets)
-        with _io(self._path):
-            while view:
-                view = view[self._file.write(view) :]
-
-    def replace_head(self, head: bytes) -> tuple[bytes, bytes]:
-        """Put *head* over the first bytes; return the SHA-512 and SHA-256 of everything, as it is read back."""
-        sha512, sha256 = hashlib.sha512(), hashlib.sha256()
-        with _io(self._path):
-            self._file.seek(0)
-            self.write(head)
-            self._file.seek(0)
-            while chunk := self._file.read(CHUNK):
-                sha512.update(chunk)
-                sha256.update(chunk)
-        return sha512.digest(), sha256.digest()
-
-    def sync(self) -> None:
-        with _io(self._path):
-            os.fsync(self._file.fileno())
-
-
-def _publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name, in one step; never over another file unless told so."""
-    if overwrite:
-        temporary.replace(path)
-    else:
-        try:
-            path.hardlink_to(temporary)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-            temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _exists(path: Path) -> UsageError:
-    return UsageError(f"{path} exists already", "choose another path with --out, or replace that plan with --force")
-
-
-@contextmanager
-def _io(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        remedy = "choose another path, or make room"
-        raise UsageError(f"the plan {path} cannot be written: {error.strerror}", remedy) from None
+        yield lines
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""What a person should know before a sweep begins: it names the catalog, how much goes, and what does not come back."""
+"""What a person should know before they approve a plan or sweep it: which catalog, how much goes, what does not come back."""
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from typing import assert_never
 
@@ -9,16 +10,48 @@ from rich.text import Text
 
 from marksweep.model.outcome import LIMITS, Mode
 from marksweep.model.store import Undo
+from marksweep.plan.document import Group
 from marksweep.report.documents import PlanSummary
-from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, words
-from marksweep.report.text import counted, size, when
+from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, listed, words
+from marksweep.report.text import counted, plain, size, when
 from marksweep.report.words import catalog_words, dangers
+
+_ROWS = "Removed rows come back only by `marksweep restore`, as far as the bytes do."
 
 
 def confirmation(plan: PlanSummary) -> Text:
     """What stands above the question whether to sweep *plan*; several lines, the question itself is not among them."""
+    return Text("\n").join([_headline("sweep", plan), *_facts(plan)])
+
+
+def approval(plan: PlanSummary, fingerprint: str, name: str) -> Text:
+    """What stands above the question whether to approve *plan*, by the key *fingerprint* in the file called *name*."""
+    needed = f" ({plan.approvals_needed} needed)" if plan.approvals_needed else ""
     lines = [
-        joined(Text("About to sweep ", style=STRONG), words(plan.path, STRONG), f" (made {when(plan.created)})"),
+        _headline("approve", plan),
+        *_facts(plan),
+        *(joined(Text("  biggest  ", style=QUIET), _group(group)) for group in plan.groups[:3]),
+        joined(Text("  made by  ", style=QUIET), plan.signer.principal, f", with {plan.tool}"),
+        joined(Text("  approved ", style=QUIET), f"by {listed(plan.approvals) or 'nobody yet'}{needed}"),
+        joined(Text("  sign as  ", style=QUIET), name),
+        joined(Text("  with key ", style=QUIET), fingerprint),
+        joined(Text("  the rest ", style=QUIET), words(shlex.join(["marksweep", "show", plan.path]))),
+    ]
+    return Text("\n").join(lines)
+
+
+def _group(group: Group) -> str:
+    held = f"{counted(group.entries, 'version')}, {size(group.bytes)}"
+    return f"{plain(group.artifact, 36)} in {plain(group.project, 20)}: {held}"
+
+
+def _headline(what: str, plan: PlanSummary) -> Text:
+    title = Text(f"About to {what} ", style=STRONG)
+    return joined(title, words(plan.path, STRONG), f" (made {when(plan.created)})")
+
+
+def _facts(plan: PlanSummary) -> list[Text]:
+    lines = [
         joined(Text("  catalog  ", style=QUIET), catalog_words(plan.catalog)),
         joined(Text("  deletes  ", style=QUIET), words(_extent(plan), STRONG)),
         Text(f"  {_promise(plan.mode)}"),
@@ -30,8 +63,8 @@ def confirmation(plan: PlanSummary) -> Text:
         lines += [joined(Text("  store    ", style=QUIET), store.root) for store in plan.stores]
         lines += [_undo(undo, flavor) for flavor, undo in dict.fromkeys((s.flavor, s.undo) for s in plan.stores)]
     if plan.mode is not Mode.ONLY_ARTIFACT:
-        lines.append(Text("! The catalog has no undo: removed rows do not come back, unless from a backup.", style=BAD))
-    return Text("\n").join(lines)
+        lines.append(Text(f"! {_ROWS}", style=BAD))
+    return lines
 
 
 def _extent(plan: PlanSummary) -> str:

@@ -11,9 +11,15 @@ import msgspec
 from marksweep.model.outcome import Mode
 from marksweep.model.policy import Policy
 from marksweep.plan.document import CatalogFacts, Group, StoreFacts
+from marksweep.report.diff_documents import DiffResult, PlanDifference
 from marksweep.report.document import Document
 from marksweep.report.explain_documents import ExplainResult
+from marksweep.report.grants_documents import GrantsResult
+from marksweep.report.init_documents import InitResult
+from marksweep.report.log_documents import LogResult
+from marksweep.report.overview_documents import Overview
 from marksweep.report.text import json_text
+from marksweep.report.trust_documents import ApproveResult, KeyResult, KeysImportResult, ReceiptResult, TrustFacts
 from marksweep.sweep.canary_record import CanaryState
 
 
@@ -25,7 +31,10 @@ class SignerFacts(Document, frozen=True, kw_only=True):
 
 
 class PlanSummary(Document, frozen=True, kw_only=True):
-    """A plan at a glance. ``kept``: reason -> versions; ``groups``: the artifacts with the most bytes first."""
+    """A plan at a glance. ``kept``: reason -> versions; ``groups``: the artifacts with the most bytes first.
+
+    ``broken``: a sentence for each rule of the policy that it breaks, but for missing approvals.
+    """
 
     path: str
     id: str
@@ -45,19 +54,9 @@ class PlanSummary(Document, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
     signer: SignerFacts
     approvals: tuple[str, ...]
+    approvals_needed: int = 0
+    broken: tuple[str, ...] = ()
     expired: bool
-
-
-class ComparedFacts(Document, frozen=True, kw_only=True):
-    """The earlier plan given with ``--compare``: what it held, entries that are ``new`` since, and that are ``gone``."""
-
-    path: str
-    digest: str
-    created: str
-    entries: int
-    versions_in_catalog: int
-    new: int
-    gone: int
 
 
 class RequestFacts(Document, frozen=True, kw_only=True):
@@ -71,12 +70,13 @@ class RequestFacts(Document, frozen=True, kw_only=True):
 
 
 class MarkResult(Document, frozen=True, kw_only=True):
-    """``mark``: the plan that was written, the earlier one it was compared with, and what a person should know."""
+    """``mark``: the plan that was written, how it differs from the earlier one given with ``--compare``, and what a person should know."""
 
     plan: PlanSummary
-    compared: ComparedFacts | None = None
+    compared: PlanDifference | None = None
     warnings: tuple[str, ...]
     requests: RequestFacts
+    trusted: TrustFacts | None = None
     seconds: float
 
 
@@ -95,10 +95,15 @@ class EntryLine(Document, frozen=True, kw_only=True):
 
 
 class ShowResult(Document, frozen=True, kw_only=True):
-    """``show``: the plan, and its first entries if asked for (``--entries N``)."""
+    """``show``: the plan, what it looks like as a whole, and its first entries if asked for (``--entries N``). ``approve``:
+    how to approve it, lines for a shell, marksweep's first, then OpenSSH's; empty if there is nothing to approve.
+    """
 
     plan: PlanSummary
+    overview: Overview
     entries: tuple[EntryLine, ...]
+    approve: tuple[str, ...] = ()
+    trusted: TrustFacts | None = None
 
 
 class VerifyResult(Document, frozen=True, kw_only=True):
@@ -113,15 +118,7 @@ class VerifyResult(Document, frozen=True, kw_only=True):
     entries: int
     objects: int | None
     bytes: int | None
-
-
-class ApproveResult(Document, frozen=True, kw_only=True):
-    """``approve``: the approval that was written."""
-
-    path: str
-    digest: str
-    approval: str
-    fingerprint: str
+    trusted: TrustFacts | None = None
 
 
 class Line(Document, frozen=True, kw_only=True):
@@ -194,13 +191,15 @@ class SweepResult(Document, frozen=True, kw_only=True):
     requests: RequestFacts
     remarks: tuple[str, ...] = ()
     receipt: str | None
+    trusted: TrustFacts | None = None
     seconds: float
     status: int
 
 
 class RestoreResult(Document, frozen=True, kw_only=True):
     """``restore``: of the entries that the sweep took (``swept``), how many are back and how many could not be, with the
-    first hundred reasons; the objects and bytes that the stores brought back. For a dry run, what could be.
+    first hundred reasons; the objects and bytes that the stores brought back; the receipt, if there was one, rewritten.
+    For a dry run, what could be.
     """
 
     path: str
@@ -213,6 +212,7 @@ class RestoreResult(Document, frozen=True, kw_only=True):
     objects: int
     bytes: int
     lines: tuple[Line, ...]
+    receipt: str | None = None
     seconds: float
     status: int
 
@@ -232,19 +232,11 @@ class StatusResult(Document, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
 
 
-class KeyResult(Document, frozen=True, kw_only=True):
-    """``keys``: a key, where it is, and the line that makes others trust it."""
-
-    path: str
-    fingerprint: str
-    allowed_signers_line: str
-    trusted_in: str | None
-
-
 class PruneResult(Document, frozen=True, kw_only=True):
-    """``prune``: the plan, and the sweep of it unless that was not asked for."""
+    """``prune``: the plan, what it looks like as a whole, and the sweep of it unless that was not asked for."""
 
     plan: PlanSummary
+    overview: Overview
     sweep: SweepResult | None
 
 
@@ -272,9 +264,15 @@ RESULTS: dict[str, type[Document]] = {
     "sweep": SweepResult,
     "status": StatusResult,
     "restore": RestoreResult,
+    "diff": DiffResult,
     "explain": ExplainResult,
+    "grants": GrantsResult,
     "keys": KeyResult,
+    "log": LogResult,
+    "keys-import": KeysImportResult,
+    "verify-receipt": ReceiptResult,
     "prune": PruneResult,
+    "init": InitResult,
     "error": ErrorResult,
 }
 """Command -> its ``--json`` output; each has ``schemas/<command>.schema.json``."""

@@ -69,13 +69,13 @@ def indented(text: Text, columns: int) -> RenderableType:
     return Padding(text, (0, 0, 0, columns))
 
 
-def fact_list(rows: Iterable[tuple[str, str | Text]]) -> RenderableType:
+def fact_list(rows: Iterable[tuple[str | Text, str | Text]]) -> RenderableType:
     """Labels and values, two columns; long values are wrapped beside their label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style=QUIET, no_wrap=True, min_width=LABEL)
     grid.add_column(overflow="fold")
     for label, value in rows:
-        grid.add_row(Text(label), _text(value))
+        grid.add_row(_text(label), _text(value))
     return Padding(grid, (0, 0, 0, 2))
 
 

@@ -15,7 +15,7 @@ from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, Outcome
 from marksweep.report.text import count, counted, remaining, size
 from marksweep.report.ticker import EVERY, Ticker
 from marksweep.store.tuning import Meter
-from marksweep.sweep.observer import CanaryStep
+from marksweep.sweep.observer import BatchStep, CanaryStep
 
 
 def throttled(meter: Meter) -> list[str]:
@@ -47,7 +47,7 @@ class MarkProgress(Ticker):
         self.places: int | None = None
         self.measured = 0
         self.bytes = 0
-        self._comparing = False
+        self._comparing = self._writing = False
         self._restart()
 
     def surveyed(self, versions: int) -> None:
@@ -68,12 +68,18 @@ class MarkProgress(Ticker):
         self.measured += entries
         self.bytes += bytes_
 
+    def writing(self) -> None:
+        """The plan is being written."""
+        self._writing = True
+
     def warn(self, message: str) -> None:
         """Keep a warning for the end."""
         self.warnings.append(message)
 
     def line(self) -> str:
-        """Versions read, then places sized."""
+        """Versions read, then places sized, then the plan."""
+        if self._writing:
+            return "writing the plan"
         if self.places is not None:
             left = max(0, self.places - self.measured)
             total = counted(self.places, "place")
@@ -153,6 +159,9 @@ class SweepProgress(Ticker):
             "comparing": f"canary: comparing {beside}",
             "over": "",
         }[step]
+
+    def batch(self, step: BatchStep, began: float, entries: int, objects: int, bytes_: int) -> None:
+        """Nothing that this line shows: it counts entries one by one."""
 
     @property
     def done(self) -> int:

@@ -9,11 +9,11 @@ from typing import Any, Final
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
+from marksweep.report.diff_documents import DiffResult
+from marksweep.report.diff_view import diff_view
 from marksweep.report.document import Document
 from marksweep.report.documents import (
-    ApproveResult,
     ErrorResult,
-    KeyResult,
     MarkResult,
     PruneResult,
     RestoreResult,
@@ -24,11 +24,20 @@ from marksweep.report.documents import (
 )
 from marksweep.report.explain_documents import ExplainResult
 from marksweep.report.explain_view import error_view, explain_view
+from marksweep.report.grants_documents import GrantsResult
+from marksweep.report.grants_view import grants_view
+from marksweep.report.init_documents import InitResult
+from marksweep.report.init_view import init_view
+from marksweep.report.log_documents import LogResult
+from marksweep.report.log_view import log_view
+from marksweep.report.overview_view import prune_view, show_view
 from marksweep.report.parts import Part, Verbatim
-from marksweep.report.plan_view import mark_view, prune_view, show_view
+from marksweep.report.plan_view import mark_view
+from marksweep.report.receipt_view import receipt_view
 from marksweep.report.restore_view import restore_view
 from marksweep.report.sweep_view import status_view, sweep_view
-from marksweep.report.trust_view import approve_view, keys_view, verify_view
+from marksweep.report.trust_documents import ApproveResult, KeyResult, KeysImportResult, ReceiptResult
+from marksweep.report.trust_view import approve_view, keys_import_view, keys_view, verify_view
 
 WIDTH: Final = 100
 """Columns used at most, and exactly so many where the output is no terminal."""
@@ -42,13 +51,19 @@ VIEWS: dict[type[Document], Callable[[Any, int], Iterator[Part]]] = {
     SweepResult: sweep_view,
     StatusResult: status_view,
     RestoreResult: restore_view,
+    DiffResult: diff_view,
     ExplainResult: explain_view,
+    GrantsResult: grants_view,
     KeyResult: keys_view,
+    LogResult: log_view,
+    KeysImportResult: keys_import_view,
+    ReceiptResult: receipt_view,
+    InitResult: init_view,
     ErrorResult: error_view,
 }
 """Document -> its view: takes the document and the width in columns."""
 
-_ASCII = str.maketrans({"·": "-", "…": "...", "✓": "+", "✗": "x", "“": '"', "”": '"'})
+_ASCII = str.maketrans({"·": "-", "…": "...", "✓": "+", "✗": "x", "“": '"', "”": '"', "█": "#"})
 
 
 def render(document: Document, console: Console) -> None:

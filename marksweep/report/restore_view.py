@@ -46,6 +46,8 @@ def restore_view(result: RestoreResult, width: int) -> Iterator[Part]:
         if len(result.lines) > LINES:
             yield Text(f"  … and {len(result.lines) - LINES:,} more: add --json to see them", style=QUIET)
     yield Text()
+    if result.receipt is not None:
+        yield Verbatim(joined(Text("receipt  ", style=QUIET), result.receipt, " (rewritten: commit it again)"))
     yield Text(f"Took {age(result.seconds)}.", style=QUIET)
     if result.dry_run and result.restored:
         yield from commands([("restore", ["marksweep", "restore", result.path])])

@@ -15,14 +15,14 @@ import msgspec
 
 from marksweep.model.entry import Entry
 from marksweep.plan import document, receipt
-from marksweep.plan.document import Header, Seal
+from marksweep.plan.document import CardHeader, Header, Seal
 from marksweep.plan.receipt import Receipt
 from marksweep.report.documents import RESULTS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 BASE: Final = "https://marksweep.dev/schemas"
 """Where the ids of the schemas begin; nothing is ever fetched from there."""
-FILES: Final = ("plan", "receipt")
+FILES: Final = ("plan", "card", "receipt")
 NAMES: Final = (*RESULTS, *FILES)
 """Everything that has a schema."""
 
@@ -30,7 +30,7 @@ Schema = dict[str, Any]
 
 
 def schema(name: str) -> Schema:
-    """The schema of *name*: a command of ``RESULTS``, ``plan`` or ``receipt``."""
+    """The schema of *name*: a command of ``RESULTS``, ``plan``, ``card`` or ``receipt``."""
     if name in RESULTS:
         (root,), definitions = _components(RESULTS[name])
         what = "what every command prints when it fails" if name == "error" else f"what `marksweep {name}` prints"
@@ -40,6 +40,11 @@ def schema(name: str) -> Schema:
         members = definitions.pop(header["$ref"].rpartition("/")[2])["properties"]
         signed = {**members, "entries": {"type": "array", "items": entry}}
         return _document(name, "A plan: what a sweep may delete", _file(document.FORMAT, signed, seal), definitions)
+    if name == "card":
+        (header, seal), definitions = _components(CardHeader, Seal)
+        members = definitions.pop(header["$ref"].rpartition("/")[2])["properties"]
+        what = "The card of a plan: its signed header, and where its entries are"
+        return _document(name, what, _file(document.CARD_FORMAT, members, seal), definitions)
     if name == "receipt":
         (body, seal), definitions = _components(Receipt, Seal)
         return _document(name, "The receipt of a sweep", _file(receipt.FORMAT, {"receipt": body}, seal), definitions)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from marksweep.model.outcome import Mode
+from marksweep.report.authority_view import authority_part, trust_option
 from marksweep.report.documents import BooksFacts, CanaryFacts, Line, RequestFacts, StatusResult, SweepResult
 from marksweep.report.parts import (
     BAD,
@@ -52,6 +53,7 @@ def sweep_view(result: SweepResult, width: int) -> Iterator[Part]:
     yield from requests_line(result.requests)
     for remark in result.remarks:
         yield words(f"! {remark}", CAUTION)
+    yield from authority_part(result.trusted)
     yield from _next(result)
 
 
@@ -208,7 +210,7 @@ def _lines(lines: Sequence[Line]) -> Iterator[Part]:
 
 
 def _next(result: SweepResult) -> Iterator[Part]:
-    books, again = result.books, ["marksweep", "sweep", result.path]
+    books, again = result.books, ["marksweep", "sweep", result.path, *trust_option(result.trusted)]
     if result.dry_run:
         yield Text("Nothing was deleted.", style=STRONG)
         if books.deleted:

@@ -61,9 +61,9 @@ def plain(text: str, width: int | None = None) -> str:
     return shown if width is None else _shortened(shown, width)
 
 
-def json_text(value: object) -> str:
-    r"""*value* as indented JSON in which the characters that :func:`plain` escapes stand as ``\uXXXX``."""
-    return _UNUSUAL.sub(_escaped_in_json, json.dumps(value, indent=2, ensure_ascii=False))
+def json_text(value: object, indent: int | None = 2) -> str:
+    r"""*value* as JSON in which the characters that :func:`plain` escapes stand as ``\uXXXX``; one line without *indent*."""
+    return _UNUSUAL.sub(_escaped_in_json, json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def size(octets: int | None) -> str:
@@ -86,6 +86,11 @@ def count(number: int | None) -> str:
 def counted(number: int | None, one: str, many: str | None = None) -> str:
     """``1 entry``, ``2,000 entries``, ``unknown objects``; *many* defaults to *one* with an s."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def extent(entries: int, octets: int | None) -> str:
+    """``1 entry, 3.2 GiB``."""
+    return f"{counted(entries, 'entry', 'entries')}, {size(octets)}"
 
 
 def share(part: int, whole: int) -> str:

@@ -65,6 +65,10 @@ class Ticker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.hush()
+
+    def hush(self) -> None:
+        """Show nothing from here on: the terminal is somebody else's, to ask something."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()

@@ -12,6 +12,8 @@ from marksweep.plan.document import CatalogFacts
 from marksweep.report.parts import listed
 from marksweep.report.text import counted, duration, size
 
+NOTHING = "Nothing to do: under this policy, no version in the catalog is an orphan."
+"""What an empty plan means."""
 KEPT = {
     KeptReason.REFERENCED: "a step, run, model or config refers to it",
     KeptReason.PINNED: "pinned with --pin",
@@ -75,18 +77,26 @@ def catalog_words(catalog: CatalogFacts) -> str:
     return f"{catalog.kind} {catalog.release} on {catalog.dialect}, server {catalog.server_id}"
 
 
+def policy_dangers(policy: Policy) -> dict[str, str]:
+    """What makes a plan more dangerous than usual: a stable code -> a sentence, shown in red wherever the plan is shown."""
+    found = {
+        "no_grace": "--no-grace: no minimum age and no unfinished-run rule",
+        "ignore_model_links": "--ignore-model-links: versions that only model versions refer to are planned",
+        "include_registered": "--include-registered: data that ZenML did not write is planned",
+        "all_versions": "--all-versions: every version of an object goes, and nothing can bring it back",
+    }
+    chosen = {
+        "no_grace": not policy.grace,
+        "ignore_model_links": policy.ignore_model_links,
+        "include_registered": policy.include_registered,
+        "all_versions": policy.all_versions,
+    }
+    return {code: text for code, text in found.items() if chosen[code]}
+
+
 def dangers(policy: Policy) -> list[str]:
-    """What makes a plan more dangerous than usual: shown in red wherever the plan is shown."""
-    found = []
-    if not policy.grace:
-        found.append("--no-grace: no minimum age and no unfinished-run rule")
-    if policy.ignore_model_links:
-        found.append("--ignore-model-links: versions that only model versions refer to are planned")
-    if policy.include_registered:
-        found.append("--include-registered: data that ZenML did not write is planned")
-    if policy.all_versions:
-        found.append("--all-versions: every version of an object goes, and nothing can bring it back")
-    return found
+    """The sentences of :func:`policy_dangers`."""
+    return list(policy_dangers(policy).values())
 
 
 def filters(policy: Policy) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from marksweep.catalog.port import ClaimAnswer, Claimed, ClaimRequest
-from marksweep.model.outcome import AlreadyGone, Kept, KeptBecause, Outcome
+from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBecause, Outcome
 
 
 def refusal(answer: Claimed) -> Outcome | None:
@@ -41,3 +41,10 @@ def whole(answers: Sequence[Claimed], requests: Sequence[ClaimRequest]) -> list[
             answer = Claimed(answer.id, ClaimAnswer.PROTECTED, detail)
         found.append(answer)
     return found
+
+
+def freed(outcomes: Sequence[Outcome]) -> tuple[int, int, int]:
+    """Entries that were deleted, and the objects and bytes that the stores confirmed, of what failed half way, too."""
+    confirmed = [o for o in outcomes if isinstance(o, Deleted | Failed)]
+    deleted = sum(isinstance(o, Deleted) for o in outcomes)
+    return deleted, sum(o.objects for o in confirmed), sum(o.bytes for o in confirmed)

@@ -7,6 +7,7 @@ raised at the end, outside the task group.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,15 +16,14 @@ from typing import Any, TypeVar
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from marksweep.catalog.port import Catalog, ClaimAnswer, ClaimRequest, ClaimRules, InDoubt, Intent
+from marksweep.catalog.port import Catalog, ClaimAnswer, ClaimRequest, ClaimRules
 from marksweep.catalog.port import Claimed as Answer
-from marksweep.errors import Incomplete
 from marksweep.model.entry import Entry
 from marksweep.model.instant import from_text
 from marksweep.model.outcome import Deleted, Failed, Mode, Outcome
 from marksweep.model.verdict import TOMBSTONE
 from marksweep.plan.verify import VerifiedPlan
-from marksweep.sweep.answers import refusal, whole
+from marksweep.sweep.answers import freed, refusal, whole
 from marksweep.sweep.canary import Watch, admit
 from marksweep.sweep.destroy import destroy, units_of, untouched
 from marksweep.sweep.journal import Intended, Journal, Pending
@@ -33,7 +33,7 @@ from marksweep.sweep.places import OpenStores
 from marksweep.sweep.prepare import Prepared, Unit, changed, claim_rules, or_gone, prepare
 from marksweep.sweep.recover import resolve_doubt, vouch
 from marksweep.sweep.remaining import Remaining, batches
-from marksweep.sweep.turns import Turns
+from marksweep.sweep.turns import Turns, changing
 
 T = TypeVar("T")
 Journaled = tuple[Entry | Pending, str, Outcome]
@@ -158,9 +158,11 @@ class Sweep:
             for batch in batches(self._left.untaken(), self._batch_size):
                 if self.stopping:
                     return
+                began = time.monotonic()
                 prepared = await self._guarded(prepare(batch, self.stores))
                 if prepared is None:
                     return
+                self.observer.batch("list", began, *prepared.extent)
                 try:
                     await send.send(prepared)
                 except anyio.BrokenResourceError:
@@ -208,9 +210,12 @@ class Sweep:
                 number, [Intended(entries[a.id], units[a.id].id, units[a.id].objects, a.image) for a in taken]
             )
 
-        answers = await self._ask(self.catalog.claim, requests, intent)
+        began = time.monotonic()
+        answers = await changing(self.turns, self.catalog.claim, requests, self.rules, intent)
         self._report(refused(answers))
-        self._advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], entries, units)
+        claimed = [a.id for a in answers if a.answer is ClaimAnswer.CLAIMED]
+        self.observer.batch("claim", began, len(claimed), 0, 0)
+        self._advance(claimed, entries, units)
         return whole(answers, requests)
 
     def _advance(self, claimed: list[str], entries: dict[str, Entry], units: dict[str, Unit]) -> None:
@@ -236,7 +241,7 @@ class Sweep:
             def intent(answers: Sequence[Answer]) -> None:
                 self.journal.advance([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], "claimed")
 
-            answers = await self._ask(self.catalog.settle, requests, intent)
+            answers = await changing(self.turns, self.catalog.settle, requests, self.rules, intent)
             self._settle([(by_id[a.id], by_id[a.id].unit, r) for a in answers if (r := refusal(a)) is not None])
             await self._destroy([a.id for a in answers if a.answer is ClaimAnswer.CLAIMED], resumed=True)
 
@@ -244,18 +249,6 @@ class Sweep:
         while seconds > 0 and not self.stopping:
             await anyio.sleep(min(1.0, seconds))
             seconds -= 1.0
-
-    async def _ask(
-        self, question: Callable[[Sequence[ClaimRequest], ClaimRules, Intent], Sequence[Answer]],
-        requests: Sequence[ClaimRequest], intent: Intent,
-    ) -> Sequence[Answer]:  # fmt: skip
-        try:
-            return await self.turns(question, requests, self.rules, intent)
-        except InDoubt as doubt:
-            raise Incomplete(
-                f"the catalog's answer to a claim was lost ({doubt})",
-                "run the same sweep again: it asks the catalog what happened before it does anything else",
-            ) from None
 
     async def _destroy_and_release(self, ids: list[str], limiter: anyio.Semaphore) -> None:
         try:
@@ -274,9 +267,11 @@ class Sweep:
         await self._pause(self.options.lag.total_seconds())
         if self.stopping and self.options.lag:
             return  # too early: the journal holds them as claimed, and the next run deletes them
-        since = self.rules.since
+        since, began = self.rules.since, time.monotonic()
         work = destroy(units, self.mode, since, self.catalog, self.turns, self.stores, self.journal, resumed=resumed)
-        self._report(await self._guarded(work) or [])
+        outcomes = await self._guarded(work) or []
+        self.observer.batch("delete", began, *freed([outcome for _, _, outcome in outcomes]))
+        self._report(outcomes)
 
     def _settle(self, outcomes: Sequence[Journaled]) -> None:
         if outcomes:

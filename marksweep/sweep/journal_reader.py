@@ -38,6 +38,17 @@ class Tally:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry's state, why (a code and a sentence, empty where there is nothing to say), and when it was written."""
+
+    uri: str
+    state: str
+    code: str
+    detail: str
+    at: str
+
+
 def journal_path(plan: Path) -> Path:
     """The journal that belongs to *plan*."""
     return plan.with_name(plan.name + ".journal")
@@ -71,6 +82,13 @@ class JournalReader:
         query = f"SELECT id, uri, state, coalesce(code, ''), coalesce(detail, '') FROM entry WHERE state IN ({marks})"
         with self._lock:
             return self._db.execute(query + " ORDER BY unit, id LIMIT ?", [*states, most]).fetchall()
+
+    def entry(self, id_: str) -> Line | None:
+        """What became of one entry so far; None before a sweep touched it."""
+        query = "SELECT uri, state, coalesce(code, ''), coalesce(detail, ''), at FROM entry WHERE id = ?"
+        with self._lock:
+            row = self._db.execute(query, (id_,)).fetchone()
+        return None if row is None else Line(*row)
 
     def removed(self) -> dict[str, int]:
         """Rows that claims took out of the catalog, by table, from the images in their intents (in doubt ones, too)."""

@@ -8,6 +8,8 @@ from marksweep.model.outcome import Outcome
 
 CanaryStep = Literal["drawing", "sweeping", "comparing", "over"]
 """What is being done about a canary: choosing it and its witnesses, sweeping it, looking at the witnesses again, nothing."""
+BatchStep = Literal["list", "claim", "delete"]
+"""What was done with a batch: its objects were listed, its rows taken out of the catalog's reach, its bytes deleted."""
 
 
 class SweepObserver(Protocol):
@@ -33,6 +35,12 @@ class SweepObserver(Protocol):
         """How far the canary is, how many entries it has, and how many witnesses (both 0 while it is drawn)."""
         ...
 
+    def batch(self, step: BatchStep, began: float, entries: int, objects: int, bytes_: int) -> None:
+        """A step of a batch is over. *began*: seconds of the monotonic clock. Entries that are ready to claim, claimed,
+        or deleted; with their objects and bytes where the step has looked at bytes, as confirmed where it deletes.
+        """
+        ...
+
 
 class Silent:
     """Nobody watches."""
@@ -46,3 +54,36 @@ class Silent:
     def draining(self, seconds: float) -> None: ...
 
     def canary(self, step: CanaryStep, entries: int, witnesses: int) -> None: ...
+
+    def batch(self, step: BatchStep, began: float, entries: int, objects: int, bytes_: int) -> None: ...
+
+
+class Several:
+    """*observers*, told one after the other."""
+
+    def __init__(self, *observers: SweepObserver) -> None:
+        self._observers = observers
+
+    def planned(self, entries: int, bytes_: int | None, settled: int) -> None:
+        for observer in self._observers:
+            observer.planned(entries, bytes_, settled)
+
+    def resumed(self, entries: int) -> None:
+        for observer in self._observers:
+            observer.resumed(entries)
+
+    def outcome(self, id_: str, uri: str, outcome: Outcome) -> None:
+        for observer in self._observers:
+            observer.outcome(id_, uri, outcome)
+
+    def draining(self, seconds: float) -> None:
+        for observer in self._observers:
+            observer.draining(seconds)
+
+    def canary(self, step: CanaryStep, entries: int, witnesses: int) -> None:
+        for observer in self._observers:
+            observer.canary(step, entries, witnesses)
+
+    def batch(self, step: BatchStep, began: float, entries: int, objects: int, bytes_: int) -> None:
+        for observer in self._observers:
+            observer.batch(step, began, entries, objects, bytes_)

@@ -66,6 +66,12 @@ class Prepared:
     def failed(self) -> bool:
         return any(isinstance(outcome, Failed) for _, _, outcome in self.settled)
 
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """Entries, objects and bytes that are ready to claim."""
+        objects = [o for unit in self.ready for o in unit.objects]
+        return sum(len(unit.left) for unit in self.ready), len(objects), sum(o.size for o in objects)
+
 
 async def prepare(batch: Iterable[Unit], stores: OpenStores | None) -> Prepared:
     """List and compare a batch of units. Without *stores* (only-metadata) nothing is looked at."""

@@ -27,8 +27,10 @@ _ENVIRONMENT = """\
 | `ZENML_CONFIG_PATH`, `ZENML_STORE_*`, `ZENML_LOCAL_STORES_PATH` | where catalog and local stores are, read as ZenML does |
 | `MARKSWEEP_CONFIG_DIR` | this user's `signing_key` and `allowed_signers`; default: the platform's folder |
 | `MARKSWEEP_SIGNING_KEY` | the text of an unencrypted OpenSSH private key to sign with; for CI |
-| `MARKSWEEP_TRUST` | an `allowed_signers` file to trust instead of this user's own; `--trust` wins over it |
+| `MARKSWEEP_TRUST` | what [`--trust`](../how-to/trust-and-policy.md#what---trust-takes) takes; the option wins over it |
 | `CI` | with `1`, `true` or `yes` no signing key is made on first use |
+| `MARKSWEEP_LOG_FORMAT`, `MARKSWEEP_LOG_FILE` | what `--log-format` and `--log-file` say, which win over it |
+| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_*` | where spans and metrics go, with the extra `otel` ([watch a sweep](../how-to/watch-a-sweep.md)) |
 | `AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, … | credentials of S3 stores, as botocore finds them |
 | `NO_COLOR` | no colours |
 """

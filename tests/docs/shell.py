@@ -22,11 +22,13 @@ _VARYING = (
     (re.compile(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b"), "<plan id>"),
     (re.compile(r"SHA256:[A-Za-z0-9+/]{43}"), "<fingerprint>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
+    (re.compile(r"(?<= at )[0-9a-f]{12}\b"), "<commit>"),
     (re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]+"), "<key>"),
-    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z)"), "<time>"),
+    (re.compile(r"\b[0-9a-f]{12}$", re.MULTILINE), "<digest>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z)?"), "<time>"),
     (re.compile(r"\b\d+\.\d s\b|\b\d\d+ s\b"), "<seconds>"),
     (re.compile(r"(?<=made  )(\s*<time> by )\S+"), r"\1<me>"),
-    (re.compile(r"\b[\w.-]+@[\w.-]+(?= with ED25519)|(?<=by )[\w.+-]+@[\w-]+(?= \(marksweep|\n|$)"), "<me>"),
+    (re.compile(r"\b[\w.-]+@[\w.-]+(?= with ED25519)|(?<=by )[\w.+-]+@[\w-]+(?= \(marksweep|;|\n|$)"), "<me>"),
 )
 
 

@@ -122,7 +122,7 @@ def test_every_json_output_is_documented() -> None:
         if "--json" not in long_names(command):
             continue
         cell = next(first for first in rows if re.search(rf"marksweep {name}\b.*--json", first))
-        schema = name.split()[0]
+        schema = name.replace(" ", "-") if name.replace(" ", "-") in RESULTS else name.split()[0]
         assert file_name(schema) in rows[cell][1]
         absent = [f for f in RESULTS[schema].__struct_fields__ if f"`{f}`" not in f"`{rows[cell][2]}`"]
         assert absent == [], f"{name}: {absent}"
@@ -133,12 +133,13 @@ def test_every_member_of_a_plan_and_a_receipt_is_documented() -> None:
     """plan-format.md names each member of each struct, and the format that is written."""
     text = page("reference/plan-format.md")
     structs = (
-        document.Header, document.PlanFacts, document.CatalogFacts, document.StoreFacts, document.Totals, document.Group,
+        document.CardHeader, document.PlanFacts, document.CatalogFacts, document.StoreFacts, document.Totals, document.Group,
         Entry, document.Seal, Policy, Receipt,
     )  # fmt: skip
     for struct in structs:
         assert [f for f in struct.__struct_fields__ if f"`{f}`" not in text and f'"{f}"' not in text] == []
-    assert f'"format":"{document.FORMAT}"' in text
+    for written in (document.FORMAT, document.CARD_FORMAT):
+        assert f'"format":"{written}"' in text
     assert [mode for mode in Mode if f"`{mode}`" not in text] == []
     for namespace in (document.PLAN_NAMESPACE, document.APPROVE_NAMESPACE, document.RECEIPT_NAMESPACE):
         assert f"`{namespace}`" in text
@@ -212,6 +213,15 @@ def test_defaults_in_prose_are_the_defaults() -> None:
     assert f"less than {policy.COLLAPSE_APPLIES_FROM} rows" in said("reference/errors.md")
     for name in ("reference/errors.md", "how-to/keep-what-you-need.md"):
         assert f"at least {policy.JUMP_POINTS} percentage points more" in said(name)
+
+
+def test_margins_of_big_plans_are_those_of_the_program() -> None:
+    """What a forge shows and carries, in big-plans.md and json.md."""
+    from marksweep.model import policy
+
+    for name in ("how-to/big-plans.md", "reference/json.md"):
+        assert f"{policy.FORGE_SHOWS:,} entries" in said(name)
+    assert f"{policy.FORGE_CARRIES // 2**20} MiB" in said("how-to/big-plans.md")
 
 
 def test_the_glossary_has_the_words() -> None:

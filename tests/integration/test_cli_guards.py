@@ -174,13 +174,17 @@ def test_mark_says_what_is_new_and_gone_since_the_plan_before(cli: Cli, newest: 
     assert 0 < less < full == len(expected_orphans(newest))
     versions = len(newest.by_id)
     found = cli.json(*mark, "--compare", some, "--out", tmp_path / "a.json")["compared"]
-    assert (found["entries"], found["versions_in_catalog"], found["path"]) == (less, versions, str(some))
-    assert (found["new"], found["gone"]) == (full - less, 0)
+    before, totals = found["before"], found["totals"]
+    assert (before["entries"], before["versions_in_catalog"], before["path"]) == (less, versions, str(some))
+    assert (totals["new"]["entries"], totals["gone"]["entries"], totals["same"]["entries"]) == (full - less, 0, less)
+    assert [fact["name"] for fact in found["facts"]] == ["exclude_artifacts"]
     found = cli.json(*mark, "--exclude-artifact", "raw", "--compare", more, "--out", tmp_path / "b.json")["compared"]
-    assert (found["entries"], found["new"], found["gone"]) == (full, 0, full - less)
+    assert [found["totals"][fate]["entries"] for fate in ("new", "gone", "same")] == [0, full - less, less]
     shown = cli.done(*mark, "--compare", some, "--out", tmp_path / "c.json").flat
-    shares = f"share {100 * less / versions:.1f} % of the catalog then, {100 * full / versions:.1f} % now"
-    assert f"entries {less} then, {full} now {shares} new {full - less} entries gone 0 entries" in shown
+    assert f"then {less} entries ({100 * less / versions:.1f} % of the catalog)" in shown
+    assert f"now {full} entries ({100 * full / versions:.1f} % of the catalog)" in shown
+    assert f"newly orphaned {full - less} " in shown
+    assert "exclude_artifacts: not artifacts raw -> none" in shown
     assert cli.json(*mark, "--out", tmp_path / "d.json")["compared"] is None
 
 

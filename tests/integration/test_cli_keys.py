@@ -128,8 +128,8 @@ def test_an_approval_needs_a_plain_name_and_its_own_key(cli: Cli, plan: Path, tm
     cli.done("keys", "create", "--out", tmp_path / "a")
     cli.done("keys", "create", "--out", tmp_path / "b")
     for name in ("../evil", "a/b", "", ".hidden", "x" * 200, "nul\x1b[31m"):
-        cli("approve", plan, "--key", tmp_path / "a", "--as", name).refused(2, "cannot name an approval")
-    cli.done("approve", plan, "--key", tmp_path / "a", "--as", "ann")
-    cli("approve", plan, "--key", tmp_path / "b", "--as", "ann").refused(2, "already the approval by the key")
-    cli.done("approve", plan, "--key", tmp_path / "a", "--as", "ann")
+        cli("approve", plan, "--yes", "--key", tmp_path / "a", "--as", name).refused(2, "cannot name an approval")
+    cli.done("approve", plan, "--yes", "--key", tmp_path / "a", "--as", "ann")
+    cli("approve", plan, "--yes", "--key", tmp_path / "b", "--as", "ann").refused(2, "already the approval by the key")
+    cli.done("approve", plan, "--yes", "--key", tmp_path / "a", "--as", "ann")
     assert [path.name for path in Path(f"{plan}.approvals").iterdir()] == ["ann.sig"]

@@ -139,7 +139,7 @@ def test_the_wider_rules_stand_in_the_plan_and_are_shown(cli: Cli, newest: RealC
     shown = cli.done("show", out)
     for option in options:
         assert f"! {option}" in marked.out
-        assert f"! {option}" in shown.out
+        assert f"  danger    {option}" in shown.out
     ids = {entry["id"] for entry in cli.json("show", out, "--entries", 1000)["entries"]}
     assert ids > expected_orphans(newest)
     assert {newest.by_id[i]["save_type"] for i in ids} >= {"preexisting"}

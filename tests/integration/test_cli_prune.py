@@ -18,7 +18,7 @@ def test_prune_yes_does_it_all(cli: Cli, real_catalog: RealCatalog) -> None:
     orphans = expected_orphans(real_catalog)
     ended = cli.done("prune", "--catalog", real_catalog.url, "-y", "--no-grace")
     assert f"{len(orphans)} of {len(orphans)} entries deleted" in ended.out
-    assert "! --no-grace" in ended.out
+    assert "  danger    --no-grace" in ended.out
     assert real_catalog.existing_ids() == set(real_catalog.by_id) - orphans
     assert not [i for i in orphans if real_catalog.files_of(i)]
     kept = sorted(path.name.partition(".plan.json")[2] for path in (cli.home / PLANS).iterdir())

@@ -311,7 +311,7 @@ def test_a_sweep_that_stopped_half_way_can_be_undone(world: World, monkeypatch: 
 @on_sqlite
 def test_the_plan_may_be_expired_and_signed_by_whomever(world: World) -> None:
     """What was swept can be undone when nobody may sweep it any more; but it must be the plan that was swept."""
-    world.mark("--expires", "1s")
+    world.mark("--expires", "3s")
     world.sweep("--trash", world.trash)
     stranger = Cli(world.folder / "stranger", world.cli.environ)
     stranger.home.mkdir()
@@ -320,8 +320,13 @@ def test_the_plan_may_be_expired_and_signed_by_whomever(world: World) -> None:
     (world.folder / "other.json.journal").write_bytes(Path(f"{world.plan}.journal").read_bytes())
     stranger("restore", other, "--yes", "--catalog", world.catalog.url).refused(26, "belongs to another sweep")
     stranger("restore", world.folder / "nosuch.json", "--yes").refused(2, "there is no journal")
-    done = stranger.json("restore", world.plan, "--yes", "--catalog", world.catalog.url)
-    assert done["restored"] == 27
+    (stranger.config / "signing_key").unlink()
+    before = Path(f"{world.plan}.receipt.json").read_bytes()
+    ended = stranger.done("restore", world.plan, "--yes", "--catalog", world.catalog.url, "--json")
+    assert (ended.json["restored"], ended.json["receipt"]) == (27, None)
+    assert "The receipt is still the one of the sweep" in ended.err
+    assert Path(f"{world.plan}.receipt.json").read_bytes() == before
+    assert not (stranger.config / "signing_key").exists()
     assert world.untouched()
 
 

@@ -252,7 +252,7 @@ def test_21_approvals_are_missing(cli: Cli, newest: RealCatalog, plan: Path, tmp
     colleague = tmp_path / "colleague"
     cli.done("keys", "create", "--out", colleague, "--as", "ann@example.org")
     cli.done("keys", "trust", f"{colleague}.pub", "--as", "ann@example.org")
-    cli.done("approve", plan, "--key", colleague, "--as", "ann")
+    cli.done("approve", plan, "--yes", "--key", colleague, "--as", "ann")
     assert cli.json("verify", plan, "--approvals", 1)["approvals"] == ["ann@example.org"]
     cli("verify", plan, "--approvals", 2).refused(21, "has 1 of 2 approvals (ann@example.org)")
 

@@ -108,7 +108,7 @@ def test_json_of_every_command_fits_its_schema_and_stands_alone(cli: Cli, newest
     cli.json("mark", "--catalog", newest.url, "--no-grace", "--out", plan)
     shown = cli.json("show", plan, "--entries", 1000)
     assert len(shown["entries"]) == shown["plan"]["entries"] == 27
-    cli.json("approve", plan, "--key", other, "--as", "b")
+    cli.json("approve", plan, "--yes", "--key", other, "--as", "b")
     assert cli.json("verify", plan, "--approvals", 1)["approvals"] == ["b@example.org"]
     assert cli.json("status", plan)["started"] is None
     assert cli.json("sweep", plan, "--dry-run", "--catalog", newest.url)["dry_run"] is True

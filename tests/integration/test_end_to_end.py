@@ -43,7 +43,7 @@ def test_the_forms_that_scripts_rely_on(cli: Cli, real_catalog: RealCatalog, tmp
     cli.done("verify", plan)
     cli.json("verify", plan)
     cli.done("keys", "create", "--out", tmp_path / "ann", "--as", "ann@example.org")
-    cli.done("approve", plan, "--key", tmp_path / "ann")
+    cli.done("approve", plan, "--yes", "--key", tmp_path / "ann")
     cli.done("status", plan)
     assert real_catalog.file_digests() == before
 
@@ -153,7 +153,7 @@ def test_a_plan_that_was_moved_is_still_the_plan(cli: Cli, newest: RealCatalog, 
     cli.done("mark", "--catalog", newest.url, "--no-grace", "--out", plan)
     cli.done("keys", "create", "--out", tmp_path / "key", "--as", "ann@example.org")
     cli.done("keys", "trust", f"{tmp_path / 'key'}.pub", "--as", "ann@example.org")
-    cli.done("approve", plan, "--key", tmp_path / "key", "--as", "ann")
+    cli.done("approve", plan, "--yes", "--key", tmp_path / "key", "--as", "ann")
     other.mkdir()
     shutil.copyfile(plan, other / "renamed.json")
     shutil.copytree(f"{plan}.approvals", other / "renamed.json.approvals")

@@ -300,6 +300,11 @@ def test_no_line_is_a_command_to_a_build_server(cli: Cli, garden: Garden, tmp_pa
     ours = [word for name in garden.names.values() for word in ("--artifact", name) if "::" in name or "##" in name]
     shown = [cli.done("mark", "--catalog", url, "--no-grace", *ours, "--out", plan)]
     shown += [cli.done("show", plan, "--entries", 1000), cli.done("explain", HOSTILE["workflow"], "--catalog", url)]
+    none = tmp_path / "none.json"
+    shown += [cli.done("mark", "--catalog", url, "--no-grace", "--exclude-artifact", "*", "--out", none)]
+    shown += [cli.done("diff", none, plan, "--entries", 1000, "--format", f) for f in ("terminal", "markdown")]
+    shown += [cli.done("diff", plan, none, "--entries", 1000, "--why", "--catalog", url)]
+    shown += [cli.done("explain", "--why-kept", "--no-grace", "--limit", 1000, "--catalog", url)]
     for identifier, what in garden.safe.items():
         if "workflow" in what:
             garden.files[identifier].write_text("changed, so that it has a line of its own")

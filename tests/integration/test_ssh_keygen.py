@@ -25,7 +25,7 @@ from marksweep.plan.approvals import approve
 from marksweep.plan.document import APPROVE_NAMESPACE, PLAN_NAMESPACE
 from marksweep.plan.keys import SigningKey, create_key, load_key
 from marksweep.plan.publickey import PublicKey
-from marksweep.plan.sshsig import Signer, armor, sign
+from marksweep.plan.sshsig import RawSigner, armor, sign
 from marksweep.plan.verify import verify
 from tests.unit.plan.support import ALICE, BOB, NOW, PLANNER, ecdsa_key, rsa_key, six, written
 from tests.unit.plan.test_sshsig import TOKENS
@@ -70,7 +70,7 @@ def good(directory: Path, line: str, who: str, namespace: str, sig: str, message
 @pytest.mark.parametrize("kind", ["ed25519", "p256", "p384", "p521", "rsa", "sk-ed25519", "sk-ecdsa"])
 def test_ssh_keygen_says_good_to_our_signatures(tmp_path: Path, kind: str) -> None:
     curves = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
-    key: Signer = PLANNER
+    key: RawSigner = PLANNER
     if kind in TOKENS:
         key = TOKENS[kind]
     elif kind in curves:

@@ -110,7 +110,7 @@ def check(ended: Ended) -> None:
         assert not _OBEYED.search(text), ended
     if "--json" in ended.arguments and ended.out:
         document = ended.json
-        name = "error" if "error" in document else ended.arguments[0]
+        name = "error" if "error" in document else "-".join(ended.arguments[: 1 + (ended.arguments[1] == "import")])
         assert not errors(name, document), (errors(name, document), ended)
         if name == "error":
             assert document["error"]["status"] == ended.status, ended

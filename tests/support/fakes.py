@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from marksweep.catalog.port import (
+    Around,
     Capabilities,
     Claimed,
     ClaimRequest,
@@ -99,6 +100,13 @@ class FakeCatalog:
 
     def find(self, needle: str) -> Sequence[Version]:
         return [v for v in self.versions if needle in (v.id, v.artifact, v.uri)]
+
+    def described(self, ids: Sequence[str]) -> Mapping[str, Version]:
+        return {v.id: v for v in self.versions if v.id in ids}
+
+    def around(self, uri: str, most: int) -> Around:
+        below = [v for v in self.versions if v.uri.startswith(f"{uri}/")]
+        return Around([v for v in self.versions if uri.startswith(f"{v.uri}/")], len(below), below[:most])
 
     def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:
         known = {v.id for v in self.versions}

@@ -155,7 +155,7 @@ class SeaweedServer:
             "-master.telemetry=false", f"-master.volumeSizeLimitMB={self._volume_mb}", "-volume.max=5000",
             "-volume.minFreeSpace=100MiB", "-filer", f"-filer.localSocket={folder / 'filer.sock'}",
             "-s3", f"-s3.config={folder / 's3.json'}", f"-s3.localSocket={folder / 's3.sock'}",
-            "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-s3.iam.readOnly=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         ]  # fmt: skip
 
     def _wait_until_ready(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from marksweep.catalog.port import (
+    Around,
     Capabilities,
     ClaimAnswer,
     Claimed,
@@ -29,6 +30,7 @@ from marksweep.catalog.zenml.census import census
 from marksweep.catalog.zenml.claim import Claimer, Lock
 from marksweep.catalog.zenml.database import Database, Row
 from marksweep.catalog.zenml.discover import Place
+from marksweep.catalog.zenml.find import around, described, find
 from marksweep.catalog.zenml.newcomers import Newcomers
 from marksweep.catalog.zenml.references import references
 from marksweep.catalog.zenml.reinsert import Reinserter
@@ -37,7 +39,6 @@ from marksweep.catalog.zenml.soft import Mentions
 from marksweep.catalog.zenml.stores import artifact_stores
 from marksweep.errors import CatalogNotUnderstood, Incomplete, UsageError
 from marksweep.model.outcome import Mode
-from marksweep.model.verdict import TOMBSTONE
 from marksweep.model.version import ArtifactStore, Claim, Reference, ReferenceKind, Surveyed, Version
 
 T = TypeVar("T")
@@ -124,27 +125,13 @@ class ZenmlCatalog:
             )
 
     def find(self, needle: str) -> Sequence[Version]:
-        version, artifact = self._schema.table("artifact_version"), self._schema.table("artifact")
-        columns, source = survey.version_columns(self._schema)
-        spellings = {needle, needle.rstrip("/"), needle.rstrip("/") + "/", TOMBSTONE + needle}
-        query = (
-            sa.select(*columns)
-            .select_from(source)
-            .where(
-                sa.or_(version.c.id == known.row_id(needle), version.c.uri.in_(spellings), artifact.c.name == needle)
-            )
-            .order_by(version.c.created.desc(), version.c.id)
-        )
+        return self._read(lambda connection: find(connection, self._schema, needle))
 
-        def work(connection: sa.Connection) -> list[Version]:
-            rows = connection.execute(query).fetchall()
-            named = survey.tags_of(connection, self._schema, [r[0] for r in rows], [r[1] for r in rows])
-            tags = [frozenset(named.get(row[0], set()) | named.get(row[1], set())) for row in rows]
-            return [survey.version_of(row, has) for row, has in zip(rows, tags, strict=True)]
+    def described(self, ids: Sequence[str]) -> Mapping[str, Version]:
+        return self._read(lambda connection: described(connection, self._schema, ids))
 
-        meant = known.row_id(needle)  # a database may compare without case: only what was asked for is an answer
-        found = self._read(work)
-        return [v for v in found if needle == v.artifact or meant == known.row_id(v.id) or v.uri in spellings]
+    def around(self, uri: str, most: int) -> Around:
+        return self._read(lambda connection: around(connection, self._schema, uri, most))
 
     def references(self, ids: Sequence[str]) -> Mapping[str, Sequence[Reference] | None]:
         version = self._schema.table("artifact_version")

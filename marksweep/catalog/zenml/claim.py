@@ -117,7 +117,7 @@ class Claimer:
             )
             for row_id in self.connection.execute(query).scalars().all():
                 found.setdefault(row_id, ReferenceKind.CURATED_VISUALIZATION.value)
-        for row_id, kind, _ in self.mentions.live(self.connection, batch):
+        for row_id, kind, *_ in self.mentions.live(self.connection, batch):
             found.setdefault(row_id, kind.value)
         if not found:
             return {}

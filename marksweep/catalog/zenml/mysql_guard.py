@@ -218,7 +218,10 @@ def _something(kind: Any) -> object:
 def remedy(number: int) -> str:
     """What to do about an error of the server."""
     if number in (1044, 1045, 1142, 1143, 1227, 1370):
-        return "give a user that may read the schema (for a sweep also INSERT, UPDATE and DELETE on its tables)"
+        return (
+            "give a user that may read the schema (for a sweep also INSERT, UPDATE and DELETE on some of its tables:"
+            " `marksweep grants PLAN` says which)"
+        )
     if number == 1665:
         return "set binlog_format to ROW or MIXED on the server: it cannot log this isolation level by statement"
     return "look at the server's log; if the schema is not ZenML's own, check the URL"

@@ -103,6 +103,7 @@ _TABLES = {
     *known.SNAPSHOT_TABLES,
     *known.CONFIGURATIONS,
     *("project", "workspace", "logs", "service", "model", "model_version", "hook_invocation", "alembic_version"),
+    *("pipeline", "schedule", "deployment"),
 }
 
 

@@ -166,14 +166,17 @@ class Mentions:
 
     def live(
         self, connection: sa.Connection, among: Collection[str] | None = None
-    ) -> Iterator[tuple[str, ReferenceKind, str]]:
-        """The mentions whose holder is live: (version's row id, kind, holder in words), all or *among* some row ids."""
+    ) -> Iterator[tuple[str, ReferenceKind, str, str]]:
+        """The mentions whose holder is live, all or *among* some row ids of versions.
+
+        Each is (version's row id, kind, ``snapshot`` or ``step_run``, that holder's row id).
+        """
         mentions = self._mentions(among)
         snapshots = self._live_snapshots(connection, {m[2] for m in mentions if m[1] == "snapshot"})
         runs = self._present(connection, {m[2] for m in mentions if m[1] == "step_run"})
         for version_id, holder, holder_id, kind in mentions:
             if holder_id in (snapshots if holder == "snapshot" else runs):
-                yield version_id, ReferenceKind(kind), f"{holder.replace('_', ' ')} {known.dashed(holder_id)}"
+                yield version_id, ReferenceKind(kind), holder, holder_id
 
     def _mentions(self, among: Collection[str] | None) -> list[Mention]:
         if among is None:

@@ -123,7 +123,7 @@ def _soft(connection: sa.Connection, mentions: Mentions, now: datetime) -> dict[
     """Row id -> kinds as bits, of the references that no foreign key shows."""
     mentions.refresh(connection, now)
     soft: dict[str, int] = {}
-    for row_id, kind, _ in mentions.live(connection):
+    for row_id, kind, *_ in mentions.live(connection):
         soft[row_id] = soft.get(row_id, 0) | BITS[kind]
     return soft
 

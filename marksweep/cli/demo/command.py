@@ -29,7 +29,7 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("", f"keys trust reviewer_key.pub --as {REVIEWER}"),
     (
         "Approve: a small file beside the plan, signed by the reviewer.",
-        "approve plan.json --key reviewer_key --as reviewer",
+        "approve plan.json --key reviewer_key --as reviewer --yes",
     ),
     ("Sweep: recheck every entry, claim it, delete its bytes.", "sweep plan.json --approvals 1 --yes"),
     ("A second sweep finds nothing left to do.", "sweep plan.json --approvals 1 --yes"),

@@ -11,7 +11,7 @@ import pytest
 
 from marksweep.errors import GuardRefused, MarksweepError, OtherCatalog, UsageError
 from marksweep.mark.marking import Request, draft
-from marksweep.mark.previous import Comparison, Earlier
+from marksweep.mark.previous import Earlier
 from marksweep.mark.worksheet import Worksheet
 from marksweep.model.entry import Entry
 from marksweep.model.guards import LINKS, VERSIONS
@@ -41,14 +41,14 @@ def catalog_of(versions: Sequence[Version], live: int = 0, **rows: int) -> FakeC
 
 def marked(
     catalog: FakeCatalog, earlier: Earlier | None = None, now: datetime = NOW, **policy: object
-) -> tuple[Draft, list[Entry], Comparison | None]:
+) -> tuple[Draft, list[Entry]]:
     looked = earlier or Earlier()
     seen_in = looked.seen_in.digest if looked.seen_in else None
     chosen = Policy(seen_in=seen_in, **policy)  # type: ignore[arg-type]
     request = Request(chosen, Mode.ONLY_METADATA, now, timedelta(days=14), looked)
     with Worksheet() as worksheet:
         header = anyio.run(draft, request, catalog, FakeStores(), worksheet, _Nobody())
-        return header, list(worksheet.entries()), looked.comparison(worksheet)
+        return header, list(worksheet.entries())
 
 
 class _Nobody:
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 def made(folder: Path, catalog: FakeCatalog, now: datetime = BEFORE, **policy: object) -> SignedPlan:
     """A plan of *catalog*, signed, read back."""
-    header, entries, _ = marked(catalog, now=now, **policy)
+    header, entries = marked(catalog, now=now, **policy)
     path = folder / f"{len(list(folder.iterdir()))}.json"
     write_plan(path, header, entries, PLANNER)
     return inspect(path, TRUST, NOW)
@@ -88,15 +88,12 @@ def test_the_census_is_signed_into_the_plan(folder: Path) -> None:
         assert plan.header.catalog.rows == {VERSIONS: 1, "step": 7}
 
 
-def test_new_and_gone_entries_are_counted(folder: Path) -> None:
-    """By id: what only this plan has, and what only the plan before had."""
+def test_to_compare_keeps_nothing_back(folder: Path) -> None:
+    """What only this plan has is an entry, although the plan before did not hold it."""
     with made(folder, catalog_of(cast("a", "b", "c"), live=7)) as before:
-        header, entries, comparison = marked(catalog_of(cast("b", "c", "d"), live=7), Earlier(compare=before))
-        assert comparison is not None
-        assert (comparison.new, comparison.gone, comparison.before) == (1, 1, before)
-        assert ids(entries) == {"b", "c", "d"}, "to compare keeps nothing back"
+        header, entries = marked(catalog_of(cast("b", "c", "d"), live=7), Earlier(compare=before))
+        assert ids(entries) == {"b", "c", "d"}
         assert header.policy.seen_in is None
-    assert marked(catalog_of(cast("a")))[2] is None
 
 
 def test_a_jump_of_the_share_refuses(folder: Path) -> None:
@@ -109,7 +106,7 @@ def test_a_jump_of_the_share_refuses(folder: Path) -> None:
         )
         assert "other options" in refusal(GuardRefused, jumped, Earlier(compare=before), min_age=timedelta(days=2))
         assert "other options" not in refusal(GuardRefused, jumped, Earlier(compare=before), max_jump=29)
-        header, _, _ = marked(jumped, Earlier(compare=before), max_jump=30)
+        header, _ = marked(jumped, Earlier(compare=before), max_jump=30)
         assert header.policy.max_jump == 30
         marked(jumped, Earlier(seen_in=before))
 
@@ -145,28 +142,25 @@ def test_only_what_was_an_entry_then_is_one_now(folder: Path) -> None:
     """The same id under the same URI; the others are kept as seen for the first time, and the plan says which it was."""
     with made(folder, catalog_of(cast("a", "b", "moved"), live=2)) as first:
         now = [*cast("a", "c"), version("moved", f"{ROOT}/elsewhere")]
-        header, entries, comparison = marked(catalog_of(now, live=2), Earlier(seen_in=first))
+        header, entries = marked(catalog_of(now, live=2), Earlier(seen_in=first))
         assert ids(entries) == {"a"}
         assert header.totals.kept == {"first_seen": 2, "referenced": 2}
         assert header.policy.seen_in == first.digest
-        assert comparison is None
 
 
 def test_what_is_seen_for_the_first_time_claims_its_place(folder: Path) -> None:
     """It stays, so what shares bytes with it stays."""
     with made(folder, catalog_of(cast("a", "z"))) as first:
-        header, entries, _ = marked(catalog_of(cast("a", "a/b", "z")), Earlier(seen_in=first))
+        header, entries = marked(catalog_of(cast("a", "a/b", "z")), Earlier(seen_in=first))
         assert ids(entries) == {"z"}
         assert header.totals.kept == {"first_seen": 1, "claimed": 1}
 
 
 def test_the_two_looks_do_not_mix(folder: Path) -> None:
-    """What is compared with keeps nothing, what is seen in counts nothing."""
+    """What is compared with keeps nothing, whatever the other plan holds."""
     with made(folder, catalog_of(cast("a", "b"))) as one, made(folder, catalog_of(cast("b", "c"))) as other:
-        _, entries, comparison = marked(catalog_of(cast("a", "b", "c")), Earlier(compare=one, seen_in=other))
+        _, entries = marked(catalog_of(cast("a", "b", "c")), Earlier(compare=one, seen_in=other))
         assert ids(entries) == {"b", "c"}
-        assert comparison is not None
-        assert (comparison.new, comparison.gone) == (1, 1)
 
 
 def test_a_second_look_is_one_that_is_taken_later(folder: Path) -> None:

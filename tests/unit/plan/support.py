@@ -26,6 +26,7 @@ from marksweep.plan.document import (
     Totals,
 )
 from marksweep.plan.keys import SigningKey
+from marksweep.plan.sshsig import Message
 from marksweep.plan.writer import WrittenPlan, seal_line, write_plan
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -138,7 +139,7 @@ def written(path: Path, entries: Iterable[Entry] | None = None, by: SigningKey =
 
 def seal(body: bytes, by: SigningKey = PLANNER) -> bytes:
     """*body* with a good signature line by *by*."""
-    return body + seal_line(hashlib.sha512(body).digest(), hashlib.sha256(body).digest(), by)
+    return body + seal_line(Message.of(body), by)
 
 
 def body_of(plan: bytes) -> bytes:

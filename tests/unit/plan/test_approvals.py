@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from marksweep.errors import ApprovalsMissing, UsageError
+from marksweep.errors import ApprovalsMissing, SignatureRefused, UsageError
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.approvals import approvals_directory, approve
 from marksweep.plan.document import APPROVE_NAMESPACE, PLAN_NAMESPACE
 from marksweep.plan.keys import SigningKey
-from marksweep.plan.sshsig import Signer, armor, sign
+from marksweep.plan.rules import RuleBook, Rules
+from marksweep.plan.sshsig import RawSigner, Signer, armor, sign
 from marksweep.plan.verify import verify
 from tests.unit.plan.support import ALICE, BOB, CAROL, MALLORY, NOW, PLANNER, TRUST, body_of, entry, key, written
-from tests.unit.plan.test_sshsig import TOKENS
+from tests.unit.plan.test_sshsig import TOKENS, Token
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def _line(signer: SigningKey) -> list[str]:
 
 
 def counted(plan: Path, trust: Trust = TRUST, **options: bool) -> tuple[Sequence[str], Sequence[str]]:
-    with verify(plan, trust, NOW, **options) as verified:
+    with verify(plan, trust, NOW, rules=RuleBook(Rules(**options))) as verified:
         return verified.approvers, verified.ignored_approvals
 
 
@@ -163,7 +164,7 @@ def put(plan: Path, name: str, content: bytes) -> Path:
     return directory / name
 
 
-def signed(plan: Path, by: Signer, namespace: str) -> bytes:
+def signed(plan: Path, by: RawSigner, namespace: str) -> bytes:
     return armor(sign(by, namespace, hashlib.sha512(body_of(plan.read_bytes())).digest())).encode()
 
 
@@ -215,14 +216,11 @@ def test_a_file_for_a_directory_and_too_many_files_are_errors(plan: Path, monkey
 
 
 def test_a_security_key_approves_only_when_touched(plan: Path) -> None:
-    class Untouched:
-        public = TOKENS["sk-ed25519"].public
-
-        def sign_raw(self, message: bytes) -> bytes:
-            return TOKENS["sk-ed25519"].sign_raw(message, flags=0)
-
-    line = TOKENS["sk-ed25519"].public.line
-    approved(plan, Untouched())
+    token = Token(TOKENS["sk-ed25519"].private, flags=0)
+    line = token.public.line
+    with pytest.raises(SignatureRefused, match="not touched"):
+        approved(plan, token)
+    put(plan, "reviewer-0.sig", signed(plan, token, APPROVE_NAMESPACE))
     names, reasons = counted(plan, trust(f"alice {line}"))
     assert names == ()
     assert "not touched" in reasons[0]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from marksweep.errors import SignatureRefused
 from marksweep.plan.keys import SigningKey
 from marksweep.plan.publickey import SK_ECDSA, SK_ED25519, PublicKey, UnsupportedKey
-from marksweep.plan.sshsig import MAGIC, armor, dearmor, parse, sign, verify
+from marksweep.plan.sshsig import MAGIC, Message, armor, dearmor, parse, sign, verify
 from marksweep.plan.wire import WireError, WireReader, put_positive, put_string
 from tests.unit.plan.support import ALICE, PLANNER, ecdsa_key, rsa_key
 
@@ -43,6 +43,7 @@ class Token:
 
     private: Any
     application: bytes = b"ssh:"
+    flags: int = 1
 
     @property
     def public(self) -> PublicKey:
@@ -54,8 +55,14 @@ class Token:
             fields = (SK_ECDSA, "nistp256", point, self.application)
         return PublicKey.of_blob(b"".join(put_string(field) for field in fields))
 
-    def sign_raw(self, message: bytes, flags: int = 1, counter: int = 7) -> bytes:
-        suffix = bytes([flags]) + counter.to_bytes(4, "big")
+    def ready(self) -> None:
+        pass
+
+    def sshsig(self, namespace: str, message: Message) -> bytes:
+        return sign(self, namespace, message.digests["sha512"])
+
+    def sign_raw(self, message: bytes, flags: int | None = None, counter: int = 7) -> bytes:
+        suffix = bytes([self.flags if flags is None else flags]) + counter.to_bytes(4, "big")
         signed = hashlib.sha256(self.application).digest() + suffix + hashlib.sha256(message).digest()
         if isinstance(self.private, ed25519.Ed25519PrivateKey):
             return put_string(SK_ED25519) + put_string(self.private.sign(signed)) + suffix

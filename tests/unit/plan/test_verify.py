@@ -15,7 +15,6 @@ import pytest
 from marksweep.errors import ApprovalsMissing, MarksweepError, PlanExpired, PlanMalformed, SignatureRefused, UsageError
 from marksweep.plan.allowed_signers import Trust
 from marksweep.plan.document import APPROVE_NAMESPACE
-from marksweep.plan.reader import _BATCH
 from marksweep.plan.sshsig import sign
 from marksweep.plan.verify import VerifiedPlan, inspect, verify
 from marksweep.plan.writer import write_plan
@@ -350,18 +349,43 @@ def test_the_line_is_named(plan: Path) -> None:
     refused(plan.with_name("q"), PlanMalformed, "line 3", "only_if")
 
 
-@pytest.mark.parametrize("at", [0, 1, _BATCH - 1, _BATCH, _BATCH + 1, 2 * _BATCH + 9])
 @pytest.mark.parametrize(
     ("old", "new"), [(b'"objects":', b'"objects": '), (b"2026-01-01", b"2026-02-30"), (b"s3://", b"s4://")]
 )
-def test_the_line_is_named_wherever_it_is(tmp_path: Path, at: int, old: bytes, new: bytes) -> None:
+def test_the_line_is_named_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes
+) -> None:
     """Entries are read many at a time: one that is not canonical, or that breaks a rule, is told from the others."""
-    plan = written(tmp_path / "p", [entry(number) for number in range(2 * _BATCH + 10)]).path
-    lines = body_of(plan.read_bytes()).split(b"\n")
-    line = lines.index(b'"entries":[') + 1 + at
-    lines[line] = lines[line].replace(old, new)
-    plan.write_bytes(seal(b"\n".join(lines)))
-    refused(plan, PlanMalformed, f"line {line + 1}:")
+    monkeypatch.setattr("marksweep.plan.lines.CHUNK", 3000)  # eight entries or so
+    plan = written(tmp_path / "p", [entry(number) for number in range(30)]).path
+    before = body_of(plan.read_bytes()).split(b"\n")
+    first = before.index(b'"entries":[') + 1
+    for line in range(first, first + 30):
+        changed = [*before[:line], before[line].replace(old, new), *before[line + 1 :]]
+        plan.write_bytes(seal(b"\n".join(changed)))
+        refused(plan, PlanMalformed, f"line {line + 1}:")
+
+
+@pytest.mark.parametrize("chunk", [1, 800, 100_000])
+def test_commas_and_the_end_are_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Wherever the lines are parted to be read: a comma missing, one too many, a line after the end, no end."""
+    monkeypatch.setattr("marksweep.plan.lines.CHUNK", chunk)
+    plan = written(tmp_path / "p", [entry(number) for number in range(8)]).path
+    before = body_of(plan.read_bytes()).split(b"\n")
+    first, end = before.index(b'"entries":[') + 1, before.index(b"],")
+    verify(plan, TRUST, NOW).close()
+    cases = [([*before[:at], before[at][:-1], *before[at + 1 :]], "no comma") for at in range(first, end - 1)]
+    cases += [
+        ([*before[: end - 1], before[end - 1] + b",", *before[end:]], "the last entry has a comma"),
+        ([*before[:end], b"],", *before[end:]], "between the entries and the signature"),
+        ([*before[: end + 1], before[end - 1], *before[end + 1 :]], "between the entries and the signature"),
+        ([*before[: end + 1], b"", *before[end + 1 :]], "between the entries and the signature"),
+        ([*before[:end], *before[end + 1 :]], "the entries do not end"),
+        ([*before[:first], *before[first : end - 1], b"],", *before[end - 1 :]], ""),
+    ]
+    for lines, words in cases:
+        plan.write_bytes(seal(b"\n".join(lines)))
+        refused(plan, PlanMalformed, words)
 
 
 def test_re_signing_unchanged_bytes_is_accepted(plan: Path) -> None:
@@ -373,7 +397,7 @@ def test_re_signing_unchanged_bytes_is_accepted(plan: Path) -> None:
 
 def test_rules_hold_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines and characters that lie across the edge of a block are whole, for every place of the edge."""
-    monkeypatch.setattr("marksweep.plan.reader.BLOCK", 512)
+    monkeypatch.setattr("marksweep.plan.blocks.BLOCK", 512)
     for width in range(0, 600, 7):
         path = tmp_path / f"{width}"
         entries = [entry(1, artifact="é" * width), *six()[1:]]

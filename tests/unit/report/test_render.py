@@ -17,7 +17,9 @@ from marksweep.model.store import Undo
 from marksweep.model.verdict import KeptReason
 from marksweep.plan.document import StoreFacts
 from marksweep.report import documents as d
+from marksweep.report import overview_documents as o
 from marksweep.report.render import VIEWS, render
+from marksweep.report.trust_documents import KeyResult
 from marksweep.report.words import KEPT
 from marksweep.sweep.canary_record import CanaryState
 from tests.unit.report.samples import (
@@ -28,7 +30,9 @@ from tests.unit.report.samples import (
     LINE,
     canary,
     hostile,
+    overview,
     plan,
+    show_result,
     status,
     swept,
 )
@@ -43,6 +47,11 @@ def piped(document: d.Document) -> str:
     render(document, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def marked(**changes: object) -> d.MarkResult:
+    """A mark whose plan has these *changes*."""
+    return d.MarkResult(plan=plan(**changes), warnings=(), requests=NO_REQUESTS, seconds=0.2)
 
 
 def on_terminal(document: d.Document, width: int = 80) -> str:
@@ -104,10 +113,10 @@ def test_the_meanings_of_kept_reasons_fit_into_80_columns() -> None:
     assert set(KEPT) == set(KeptReason)
     assert all(len(meaning) <= 47 for meaning in KEPT.values())
     everything = plan(kept={reason.value: 12_345_678 for reason in KeptReason})
-    for line in ANSI.sub("", on_terminal(d.ShowResult(plan=everything, entries=()))).splitlines():
+    for line in ANSI.sub("", on_terminal(show_result(plan=everything, approve=()))).splitlines():
         assert len(line) <= 80
     assert all(
-        meaning in ANSI.sub("", on_terminal(d.ShowResult(plan=everything, entries=()))) for meaning in KEPT.values()
+        meaning in ANSI.sub("", on_terminal(show_result(plan=everything, approve=()))) for meaning in KEPT.values()
     )
 
 
@@ -165,7 +174,7 @@ def test_mark_says_what_would_go_and_what_to_do_next() -> None:
 def test_what_makes_a_plan_dangerous_is_red() -> None:
     """--no-grace, --ignore-model-links, --include-registered, expiry and a store without undo stand out."""
     policy = Policy(grace=False, ignore_model_links=True, include_registered=True)
-    shown = on_terminal(d.ShowResult(plan=plan(policy=policy, expired=True), entries=()))
+    shown = on_terminal(marked(policy=policy, expired=True))
     for phrase in (
         "! --no-grace: no minimum age and no unfinished-run rule",
         "! --ignore-model-links: versions that only model versions refer to are planned",
@@ -174,12 +183,41 @@ def test_what_makes_a_plan_dangerous_is_red() -> None:
         "cannot be undone",
     ):
         assert f"\x1b[1;31m{phrase}\x1b[0m" in shown
-    assert "minimum age 1 day" not in squeezed(d.ShowResult(plan=plan(policy=policy), entries=()))
+    assert "minimum age 1 day" not in squeezed(marked(policy=policy))
+
+
+def test_what_a_reviewer_should_know_comes_first() -> None:
+    """Each risk begins with its severity as a word, in its colour, above everything but the totals."""
+    shown = on_terminal(show_result())
+    assert shown.index("danger") < shown.index("caution") < shown.index("note") < shown.index("made")
+    for severity, style, sentence in (
+        ("danger", "1;31", "2 entries, 9.5 MiB, cannot be undone: /srv/zenml/artifacts"),
+        ("caution", "33", "4 entries less than 7 days old"),
+        ("note", "2", "1 entry without any object: of those only the rows go"),
+    ):
+        assert re.search(rf"\x1b\[{style}m{severity} *\x1b\[0m.*\x1b\[{style}m{re.escape(sentence)}\x1b\[0m", shown)
+
+
+def test_a_plan_as_a_whole() -> None:
+    """Artifacts, ages and sizes with bars for their bytes; empty bars are left out; each store with what lies in it."""
+    shown = squeezed(show_result())
+    for phrase in (
+        "biggest of 4 artifacts", "train::step::model_checkpoint default 12 2.6 GiB ████████████████ ",
+        "features::engineer::a_rather_long_output_name default 9 562.7 MiB ████ ", "and 2 entries of other artifacts",
+        "1 to 7 days 4 9.5 MiB █ ", "180 to 365 days 23 3.2 GiB ████████████████ ", "in another's place 2 0 B ",
+        "s3://ml-artifacts/zenml (s3): versioned: can be undone; 25 entries, 3.2 GiB",
+        "to approve it marksweep approve plans/2026-11-21.plan.json or with nothing but OpenSSH:",
+    ):  # fmt: skip
+        assert phrase in shown
+    assert "under a day" not in shown
+    unsized = squeezed(show_result(overview=overview(ages=(o.Slice(label="1 to 7 days", entries=4, bytes=None),))))
+    assert "1 to 7 days 4 unknown ████████████████" in unsized, "bars of entries, where bytes are unknown"
+    assert "to approve it" not in squeezed(show_result(approve=()))
 
 
 def test_a_plan_without_sizes_says_so() -> None:
     """--no-size: unknown is not nought."""
-    shown = squeezed(d.ShowResult(plan=plan(policy=Policy(sizes=False), objects=None, bytes=None), entries=()))
+    shown = squeezed(marked(policy=Policy(sizes=False), objects=None, bytes=None))
     assert "27 entries · unknown objects · unknown" in shown
     assert "! --no-size: the objects were not looked at" in shown
 
@@ -189,7 +227,7 @@ def test_an_empty_plan_says_nothing_to_do() -> None:
     empty = plan(entries=0, objects=0, bytes=0, groups=(), stores=())
     for document in (
         d.MarkResult(plan=empty, warnings=(), requests=NO_REQUESTS, seconds=0.2),
-        d.PruneResult(plan=empty, sweep=None),
+        d.PruneResult(plan=empty, overview=overview(risks=()), sweep=None),
     ):
         shown = squeezed(document)
         assert "Nothing to do: under this policy, no version in the catalog is an orphan." in shown
@@ -203,7 +241,7 @@ def test_every_filter_is_named() -> None:
         artifacts=tuple(f"a{n}" for n in range(20)), tags=("t",), stores=("st",), pins=("p",), exclude_artifacts=("x*",),
         keep_artifacts=True, max_entries=1, max_bytes=1024, max_share=5,
     )  # fmt: skip
-    shown = squeezed(d.ShowResult(plan=plan(policy=policy), entries=()))
+    shown = squeezed(marked(policy=policy))
     for phrase in (
         "only artifacts a0, a1, a2, a3, a4, a5, a6, a7 and 12 more", "not artifacts x*", "only tags t", "only stores st",
         "pinned p", "empty artifacts stay", "at most 1 entry", "at most 1.0 KiB", "at most 5 % of the catalog",
@@ -224,7 +262,7 @@ def test_an_entry_planned_for_another_reason_says_so() -> None:
     show = DOCUMENTS["show"]
     assert isinstance(show, d.ShowResult)
     entry = msgspec.structs.replace(show.entries[0], reason="model_links_ignored")
-    assert "model_links_ignored" in piped(d.ShowResult(plan=plan(), entries=(entry,)))
+    assert "model_links_ignored" in piped(show_result(entries=(entry,)))
 
 
 def test_the_books_of_a_sweep() -> None:
@@ -359,11 +397,24 @@ def test_verify_approve_and_keys() -> None:
     assert "✓ plan.json is whole, signed by a trusted key, and in date" in shown
     assert "approved 1 of 1 needed: alice@example.org" in shown
     assert "9f86d081884c7d65" * 4 in shown
-    assert "✓ approved plan.json" in squeezed(DOCUMENTS["approve"])
+    approved = squeezed(DOCUMENTS["approve"])
+    for words in ("✓ approved plan.json", "1 of 2 needed: alice@example.org", "does not count under the trust in use",
+                  "git add plan.json.approvals/alice@example.org.sig"):  # fmt: skip
+        assert words in approved
+    imported = squeezed(DOCUMENTS["keys-import"])
+    for words in ("✓ added to .marksweep/allowed_signers", "was there", "id_dsa.pub was not imported: it is a DSA key"):
+        assert words in imported
+    receipt = squeezed(DOCUMENTS["verify-receipt"])
+    for words in ("signed by ci@example.org", "belongs to the plan", "a run went on after", "25 deleted, 1 referenced"):
+        assert words in receipt
     keys = DOCUMENTS["keys"]
-    assert isinstance(keys, d.KeyResult)
+    assert isinstance(keys, KeyResult)
     assert f"\n{keys.allowed_signers_line}\n" in piped(keys)
     assert "not by you yet" in piped(keys)
+    assert "SHA256:other sk-ssh-ed25519, trusted as alice@example.org" in squeezed(keys)
+    assert "no key of its own" in squeezed(
+        KeyResult(path=None, fingerprint=None, allowed_signers_line=None, trusted_in=None, others=keys.others)
+    )
     assert "trusted in /etc/signers" in squeezed(msgspec.structs.replace(keys, trusted_in="/etc/signers"))
 
 
@@ -384,5 +435,5 @@ def test_commands_are_quoted_for_a_shell() -> None:
 
 def test_a_store_whose_undo_is_unknown() -> None:
     """Neither promised nor denied."""
-    odd = plan(stores=(StoreFacts(root="gs://b", flavor="gcs", undo=Undo.UNKNOWN),))
-    assert "nobody knows whether it can be undone" in piped(d.ShowResult(plan=odd, entries=()))
+    odd = marked(stores=(StoreFacts(root="gs://b", flavor="gcs", undo=Undo.UNKNOWN),))
+    assert "nobody knows whether it can be undone" in piped(odd)
