@@ -9,6 +9,7 @@ import msgspec
 from marksweep.cli.authority import Authority
 from marksweep.errors import ExitStatus
 from marksweep.model.instant import from_text
+from marksweep.plan.document import CardHeader
 from marksweep.plan.rules import Rules
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.documents import (
@@ -78,6 +79,7 @@ def summary(plan: SignedPlan, now: datetime) -> PlanSummary:
         approvals_needed=plan.approvals_needed,
         broken=plan.broken,
         expired=from_text(header.plan.expires) <= now,
+        entries_uri=header.entries_uri if isinstance(header, CardHeader) else None,
     )
 
 

@@ -33,7 +33,8 @@ class SignerFacts(Document, frozen=True, kw_only=True):
 class PlanSummary(Document, frozen=True, kw_only=True):
     """A plan at a glance. ``kept``: reason -> versions; ``groups``: the artifacts with the most bytes first.
 
-    ``broken``: a sentence for each rule of the policy that it breaks, but for missing approvals.
+    ``broken``: a sentence for each rule of the policy that it breaks, but for missing approvals. ``entries_uri``: where a
+    card's entries are; null for a plan that holds them itself.
     """
 
     path: str
@@ -57,6 +58,7 @@ class PlanSummary(Document, frozen=True, kw_only=True):
     approvals_needed: int = 0
     broken: tuple[str, ...] = ()
     expired: bool
+    entries_uri: str | None = None
 
 
 class RequestFacts(Document, frozen=True, kw_only=True):

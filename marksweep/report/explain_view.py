@@ -107,7 +107,7 @@ def _version(version: ExplainedVersion) -> Iterator[Part]:
 
 def _reference(reference: ReferenceFacts) -> RenderableType:
     since = f", since {when(reference.since)}" if reference.since else ""
-    return indented(joined(words(reference.kind, STRONG), "  ", reference.holder, words(since, QUIET)), 2)
+    return fact_list([(words(reference.kind, STRONG), joined(reference.holder, words(since, QUIET)))])
 
 
 def _gone(gone: GoneVersion) -> Iterator[Part]:

@@ -123,6 +123,8 @@ def _facts(plan: PlanSummary, trusted: TrustFacts | None) -> Section:
         needed = f" ({counted(plan.approvals_needed, 'approval')} needed)" if plan.approvals_needed else ""
         yield "approved by", (", ".join(code(name, _NAME) for name in plan.approvals) or "nobody yet") + needed
         yield "file", code(plan.path, _FACT)
+        if plan.entries_uri is not None:
+            yield "entries", f"not in this card, but at {code(plan.entries_uri, _FACT)}; the digest covers them"
         if trusted is not None and not trusted.own:
             own = " (**the branch's own**: it proves nothing about a protected branch)" if trusted.branch else ""
             yield "trust from", code(trusted.source, _FACT) + own

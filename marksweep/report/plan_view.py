@@ -116,6 +116,8 @@ def facts(plan: PlanSummary, stores: Iterable[StoreFacts | StoreShare]) -> Itera
     yield "filters", "; ".join(filters(plan.policy)) or "none"
     needed = f"; {plan.approvals_needed} needed" if plan.approvals_needed else ""
     yield "approved", (f"by {listed(plan.approvals)}" if plan.approvals else "by nobody yet") + needed
+    if plan.entries_uri is not None:
+        yield "entries", f"are not in this card, but at {plan.entries_uri}"
     yield "key", plan.signer.fingerprint
     yield digest_fact(plan.digest)
 

@@ -62,6 +62,8 @@ def test_a_card_is_reviewed_and_swept_as_its_plan(cloud: Cloud, plans: S3World, 
     assert reader.json("verify", cloud.plan)["entries"] == len(cloud.orphans)
     shown = reader.json("show", cloud.plan, "--entries", 1000)
     assert {found["id"] for found in shown["entries"]} == cloud.orphans
+    assert shown["plan"]["entries_uri"] == card["entries_uri"]
+    assert f"s3://{plans.bucket}/" in reader.done("show", cloud.plan).out
     assert reader.json("status", cloud.plan)["books"]["not_attempted"] == len(cloud.orphans)
 
     before = cloud.objects()
