@@ -15,7 +15,8 @@ note() {
 }
 
 # A plan's name goes into commands and messages: only plain ones are looked at.
-is_plan_name() { [[ $1 =~ ^$PLANS/[A-Za-z0-9][A-Za-z0-9._-]*\.plan\.json$ ]]; }
+# One with .plan.json in the middle could be taken for something that lies beside another plan.
+is_plan_name() { [[ $1 =~ ^$PLANS/[A-Za-z0-9][A-Za-z0-9._-]*\.plan\.json$ && ${1%.plan.json} != *.plan.json* ]]; }
 
 # push_branch BRANCH MESSAGE FILE...: commit FILEs on a branch of their own, and push it.
 push_branch() {

@@ -17,7 +17,7 @@ if [ -z "$id" ]; then
 fi
 folder=$(mktemp -d)
 gh api "repos/$GITHUB_REPOSITORY/actions/artifacts/$id/zip" > "$folder/journal.zip"
-python3 -m zipfile --extract "$folder/journal.zip" "$folder/journal"
+python3 -I -m zipfile --extract "$folder/journal.zip" "$folder/journal"
 for file in "$folder"/journal/"$PLANS"/*.plan.json.journal*; do
     [ -f "$file" ] || continue
     name=$(basename "$file")

@@ -36,6 +36,11 @@ worst=0
 for plan in "$PLANS"/*.plan.json; do
     is_plan_name "$plan" && [ -f "$plan" ] || continue
     ! git cat-file -e "HEAD:$plan.receipt.json" 2> /dev/null || continue
+    if [ -n "$(git ls-files -- "$plan.journal*" "$plan.lock*")" ]; then # a journal from a branch says what its author likes
+        note error "$plan has a journal or a lock in the repository: remove that, it is not swept"
+        worst=2
+        continue
+    fi
     status=0
     sweep "$plan" "$out/$(basename "$plan" .plan.json).sweep.json" "$@" || status=$?
     case $(outcome "$status") in
