@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from marksweep.plan.verify import ReviewedPlan
     from marksweep.report.document import Document
     from marksweep.report.documents import PlanSummary
+    from marksweep.report.overview_documents import Overview
 
 
 def approve(
@@ -37,7 +38,7 @@ def approve(
     from marksweep.cli.authority import authority
     from marksweep.cli.identity import signing
     from marksweep.cli.screen import Screen, conclude
-    from marksweep.cli.summaries import summary, trust_facts
+    from marksweep.cli.summaries import overview, summary, trust_facts
     from marksweep.cli.wire import entries_source, utc_now
     from marksweep.plan.approvals import approve as write_approval
     from marksweep.plan.approvals import check_free, recount
@@ -57,7 +58,8 @@ def approve(
             check_free(reviewed, signer.public, chosen)
             if not yes:
                 _check_terminal()
-                _ask(screen, summary(reviewed, now), signer.public, chosen)
+                whole = overview(reviewed, now, for_review=True)
+                _ask(screen, _counted(summary(reviewed, now), whole), signer.public, chosen)
             touch = allowed.touch_required(signer.public, APPROVE_NAMESPACE, now)
             path = write_approval(reviewed, signer, chosen, touch_required=touch)
             quorum = recount(reviewed, allowed, now)
@@ -116,11 +118,24 @@ def _check_terminal() -> None:
         )
 
 
+def _counted(plan: PlanSummary, whole: Overview) -> PlanSummary:
+    """*plan* with its biggest artifacts as its entries add up: which ones the header lists is its signer's choice."""
+    import msgspec
+
+    from marksweep.plan.document import Group
+
+    biggest = (
+        Group(project=branch.project, artifact=branch.artifact, entries=branch.entries, bytes=branch.bytes)
+        for branch in whole.branches
+    )
+    return msgspec.structs.replace(plan, groups=tuple(biggest))
+
+
 def _ask(screen: Screen, plan: PlanSummary, key: PublicKey, name: str) -> None:
     """Show what is approved and ask; raise Interrupted on no."""
     from marksweep.report.confirm import approval
 
-    screen.err.print(approval(plan, key.fingerprint, name))
+    screen.err.print(approval(plan, key.fingerprint, name), soft_wrap=True)
     try:
         confirmed = typer.confirm("Approve?", default=False, err=True)
     except typer.Abort:  # Ctrl-C or Ctrl-D

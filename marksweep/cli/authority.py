@@ -108,6 +108,9 @@ def _named(chosen: str, beside: Path) -> Authority:
     path = Path(chosen)
     if path.is_dir():
         return _in_folder(path)
+    if not path.exists():
+        remedy = f"name a file or a folder that exists, or a branch: --trust git:{shown(chosen)}"
+        raise UsageError(f"the trust file {shown(chosen)} cannot be read: no such file or folder", remedy)
     return Authority(Trust.load(path), _rules_at(path.parent / POLICY), str(path))
 
 
@@ -150,7 +153,7 @@ def _in_git(chosen: str, folder: Path) -> Authority:
     place = _checked_path(path) if colon else FOLDER
     found = tree.entry(place)
     if found is None:
-        fact = f"there is no {shown(tree.name(place))} (commit {tree.commit[:12]})"
+        fact = f"there is no {shown(tree.name(place))} (commit {tree.commit[:12]} of the repository {tree.folder})"
         raise UsageError(fact, "make it there with `marksweep init`, or name where it is: --trust git:REF:PATH")
     if found.kind == "tree":
         signers = _file(tree, posixpath.join(place, SIGNERS))

@@ -36,7 +36,10 @@ def diff(
         bool, typer.Option("--why", help="Ask the catalog why versions are no longer orphaned; --now asks, too.")
     ] = False,
     entries: Annotated[
-        int, typer.Option("--entries", "-n", min=0, help="Name the first N entries that are new, gone or changed.")
+        int,
+        typer.Option(
+            "--entries", "-n", metavar="N", min=0, help="Name the first N entries that are new, gone or changed."
+        ),
     ] = 10,
     catalog: opt.CatalogUrl = None,
     local_stores: opt.LocalStores = None,
@@ -50,11 +53,12 @@ def diff(
         typer.Option("--seen-in", metavar="PLAN", help="With --now: the plan that this one was made with, if any."),
     ] = None,
     trust: opt.TrustFile = None,
-    form: Annotated[DiffForm, typer.Option("--format", "-f", help="For a terminal, a pull request or a program.")] = (
-        DiffForm.TERMINAL
-    ),
+    form: Annotated[
+        DiffForm,
+        typer.Option("--format", "-f", metavar="FORM", help="What to show it as: terminal, markdown or json."),
+    ] = DiffForm.TERMINAL,
     max_chars: Annotated[
-        int, typer.Option("--max-chars", min=4000, help="Markdown: characters that the comment may have.")
+        int, typer.Option("--max-chars", metavar="N", min=4000, help="Markdown: characters that the comment may have.")
     ] = 65_536,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 10 when any entry differs.")

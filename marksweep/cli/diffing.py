@@ -11,7 +11,7 @@ from marksweep.cli.explaining import check_catalog, reference_facts
 from marksweep.mark.examine import circumstances
 from marksweep.model.entry import Entry
 from marksweep.model.policy import Policy
-from marksweep.model.verdict import Judge
+from marksweep.model.verdict import TOMBSTONE, Judge
 from marksweep.model.version import Reference, ReferenceKind, Surveyed, Version
 from marksweep.plan.diff import Difference, Fate, Tally, merge
 from marksweep.plan.verify import SignedPlan
@@ -76,7 +76,10 @@ class Inquiry:
             return DiffWhy(reason="referenced", detail=f"{rows[0].holder}{since}{more}", references=rows)
         if version is None:
             return self._absent(entry)
-        if version.uri != entry.uri:
+        marked = version.uri == TOMBSTONE + entry.uri  # by an only-artifact sweep, which keeps the row
+        if marked and (swept := self._swept(entry)) is not None:
+            return swept
+        if version.uri != entry.uri and not marked:
             return DiffWhy(reason="moved", detail=f"its URI is now {version.uri}", references=())
         kinds = frozenset(reference.kind for reference in references)
         verdict = self.judge.verdict(Surveyed(version, kinds))
@@ -89,13 +92,16 @@ class Inquiry:
         )
 
     def _absent(self, entry: Entry) -> DiffWhy:
-        line = self.journal.entry(entry.id) if self.journal is not None else None
-        if line is not None and line.state == "deleted":
-            return DiffWhy(
-                reason="swept", detail=f"deleted by the sweep of the earlier plan at {when(line.at)}", references=()
-            )
-        return DiffWhy(
+        return self._swept(entry) or DiffWhy(
             reason="absent", detail="deleted since by the sweep of another plan, or by somebody", references=()
+        )
+
+    def _swept(self, entry: Entry) -> DiffWhy | None:
+        line = self.journal.entry(entry.id) if self.journal is not None else None
+        if line is None or line.state != "deleted":
+            return None
+        return DiffWhy(
+            reason="swept", detail=f"deleted by the sweep of the earlier plan at {when(line.at)}", references=()
         )
 
     def _counted(self, references: Sequence[Reference]) -> list[Reference]:

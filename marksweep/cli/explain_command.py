@@ -49,7 +49,7 @@ def explain(
     quiet: opt.Quiet = False,
 ) -> None:
     """Say why a version is an orphan or kept: every rule asked, its answer, and the references found."""
-    from marksweep.cli.authority import authority
+    from marksweep.cli.authority import authority, mark_authority, policy_folder
     from marksweep.cli.explaining import Question, explain_kept, explain_needle
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.wire import entries_source, open_catalog, store_adapters, utc_now
@@ -73,6 +73,9 @@ def explain(
                 fetch, rules = entries_source(), found.rulebook
                 known = stack.enter_context(inspect(plan, found.trust, utc_now(), rules=rules, fetch=fetch))
             opened = stack.enter_context(open_catalog(catalog, local_stores))
+            if plan is None and policy_folder(Path()) is not None:
+                book = mark_authority(trust, Path()).rulebook
+                question = question.in_repository(book.catalogs.get(opened.identity().server_id, book.general))
             answer = explain_kept if why_kept else explain_needle
             return answer(screen, opened, store_adapters(None), question, known), ExitStatus.DONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import msgspec
 
@@ -20,6 +21,7 @@ from marksweep.model.policy import Policy
 from marksweep.model.uri import claims, contains
 from marksweep.model.verdict import KeptReason
 from marksweep.model.version import Reference, Version
+from marksweep.plan.rules import Rules
 from marksweep.plan.verify import SignedPlan
 from marksweep.report.explain_documents import (
     AnswerFacts,
@@ -48,6 +50,12 @@ class Question:
     policy: Policy
     limit: int | None = None
     reason: KeptReason | None = None
+
+    def in_repository(self, rules: Rules) -> Question:
+        """The same question with the pins and the minimum age that a mark in a repository with *rules* would add."""
+        pins = tuple(dict.fromkeys((*self.policy.pins, *rules.pins)))
+        age = max(self.policy.min_age, rules.min_age or timedelta(0))
+        return replace(self, policy=msgspec.structs.replace(self.policy, pins=pins, min_age=age))
 
     def under(self, plan: SignedPlan | None) -> Question:
         """The same question under the policy of *plan*, unless filters were given."""

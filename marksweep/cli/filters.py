@@ -19,27 +19,35 @@ from marksweep.model.policy import MIN_AGE, Policy, duration
 _FILTER, _RULES, _CAPS = "Filters", "Rules", "Caps"
 
 
-def _option(text: str, *names: str, panel: str = _FILTER) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel)
+def _option(text: str, *names: str, panel: str = _FILTER, value: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=value)
 
 
 @dataclass(slots=True)
 class Filters:
     """Options as typed on the command line; :meth:`policy` reads them."""
 
-    project: Annotated[list[str], _option("Only versions of this project; may be repeated.", "--project")]
-    workspace: Annotated[list[str], _option("The same, for releases that had workspaces.", "--workspace")]
-    older_than: Annotated[str | None, _option("Only versions created longer ago, such as 30d or 12h.", "--older-than")]
-    keep_latest: Annotated[int, _option("Keep the newest N versions of each artifact.", "--keep-latest", panel=_FILTER)]
-    artifact: Annotated[list[str], _option("Only artifacts whose name matches this glob.", "--artifact")]
-    exclude_artifact: Annotated[
-        list[str], _option("Keep artifacts whose name matches this glob.", "--exclude-artifact")
+    project: Annotated[list[str], _option("Only versions of this project; may be repeated.", "--project", value="NAME")]
+    workspace: Annotated[list[str], _option("The same, for releases that had workspaces.", "--workspace", value="NAME")]
+    older_than: Annotated[
+        str | None, _option("Only versions created longer ago, such as 30d or 12h.", "--older-than", value="TIME")
     ]
-    tag: Annotated[list[str], _option("Only versions with a tag that matches this glob.", "--tag")]
-    exclude_tag: Annotated[list[str], _option("Keep versions with a tag that matches this glob.", "--exclude-tag")]
-    store: Annotated[list[str], _option("Only versions in this artifact store (name or id).", "--store")]
-    pin: Annotated[list[str], _option("Keep this id, artifact name or URI prefix.", "--pin")]
-    pin_file: Annotated[Path | None, _option("The same, one a line, from a file.", "--pin-file")]
+    keep_latest: Annotated[
+        int, _option("Keep the newest N versions of each artifact.", "--keep-latest", panel=_FILTER, value="N")
+    ]
+    artifact: Annotated[list[str], _option("Only artifacts whose name matches this glob.", "--artifact", value="GLOB")]
+    exclude_artifact: Annotated[
+        list[str], _option("Keep artifacts whose name matches this glob.", "--exclude-artifact", value="GLOB")
+    ]
+    tag: Annotated[list[str], _option("Only versions with a tag that matches this glob.", "--tag", value="GLOB")]
+    exclude_tag: Annotated[
+        list[str], _option("Keep versions with a tag that matches this glob.", "--exclude-tag", value="GLOB")
+    ]
+    store: Annotated[
+        list[str], _option("Only versions in this artifact store (name or id).", "--store", value="NAME|ID")
+    ]
+    pin: Annotated[list[str], _option("Keep this id, artifact name or URI prefix.", "--pin", value="ID|NAME|URI")]
+    pin_file: Annotated[Path | None, _option("The same, one a line, from a file.", "--pin-file", value="FILE")]
     ignore_model_links: Annotated[
         bool, _option("Plan versions that only model versions refer to.", "--ignore-model-links", panel=_RULES)
     ]
@@ -49,7 +57,7 @@ class Filters:
     keep_artifacts: Annotated[
         bool, _option("Leave artifacts whose last version goes.", "--keep-artifacts", panel=_RULES)
     ]
-    min_age: Annotated[str, _option("Keep everything younger.", "--min-age", panel=_RULES)]
+    min_age: Annotated[str, _option("Keep everything younger.", "--min-age", panel=_RULES, value="TIME")]
     no_grace: Annotated[
         bool, _option("Switch off the minimum age and the unfinished-run rule.", "--no-grace", panel=_RULES)
     ]
@@ -65,15 +73,18 @@ class Filters:
     ]
     no_size: Annotated[bool, _option("Do not list the stores: no sizes, no fingerprints.", "--no-size", panel=_RULES)]
     max_entries: Annotated[
-        int | None, _option("Refuse a plan with more entries (0: none).", "--max-entries", panel=_CAPS)
+        int | None, _option("Refuse a plan with more entries (0: none).", "--max-entries", panel=_CAPS, value="N")
     ]
-    max_bytes: Annotated[int | None, _option("Refuse a plan with more bytes (0: none).", "--max-bytes", panel=_CAPS)]
+    max_bytes: Annotated[
+        int | None, _option("Refuse a plan with more bytes (0: none).", "--max-bytes", panel=_CAPS, value="BYTES")
+    ]
     max_share: Annotated[
         int | None,
         _option(
             "Refuse a plan with more per cent of the catalog (default 50 above 1,000 versions).",
             "--max-share",
             panel=_CAPS,
+            value="PERCENT",
         ),
     ]
 

@@ -21,7 +21,7 @@ ATTRIBUTES = ".gitattributes"
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="The top of the repository; default: the current folder.")
+        Path, typer.Argument(metavar="DIR", help="The top of the repository; default: the current folder.")
     ] = Path(),
     catalog: opt.CatalogUrl = None,
     no_catalog: Annotated[
@@ -32,7 +32,7 @@ def init(
     """Make a repository's trust file and policy, commented, and what git must know of plans. Never overwrites a file."""
     from marksweep.cli.authority import FOLDER, POLICY, SIGNERS
     from marksweep.cli.init_files import ATTRIBUTES as LINES
-    from marksweep.cli.init_files import CODEOWNERS, PLANS, allowed_signers, policy
+    from marksweep.cli.init_files import CODEOWNERS, IGNORED, PLANS, allowed_signers, policy
     from marksweep.cli.screen import Screen, conclude
     from marksweep.report.init_documents import FileState, InitResult
 
@@ -48,6 +48,7 @@ def init(
             rules,
             _with_lines(folder / ATTRIBUTES, LINES),
             _written(folder / "plans" / "README.md", PLANS),
+            _written(folder / "plans" / ".gitignore", IGNORED),
         )
         result = InitResult(
             folder=str(folder), files=files, server_id=server_id if listed else None, signer=name if named else None,

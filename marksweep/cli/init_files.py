@@ -26,6 +26,13 @@ Beside it lie the approvals (`PLAN.approvals/*.sig`) and, once it is swept, the 
 every file is signed. Who may make and approve plans, and what a plan may hold, is in `../.marksweep/`.
 """
 """The README of the folder of plans."""
+IGNORED = """\
+# What a sweep keeps beside its plan while it works, and to resume or to restore: not for the repository.
+*.journal
+*.journal-*
+*.lock
+"""
+"""The ``.gitignore`` of the folder of plans."""
 
 
 def allowed_signers(name: str | None, key: PublicKey | None) -> str:

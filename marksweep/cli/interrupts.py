@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -46,12 +47,17 @@ class Interrupt:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 if self.requested:
-                    self.tell("stopped at once")
+                    self._say("stopped at once")
                     os._exit(int(ExitStatus.INTERRUPTED))
                 self.requested = True
-                self.tell("stopping: what is in flight is finished first (press Ctrl-C again to stop at once)")
                 if stop is not None:
                     stop()
+                self._say("stopping: what is in flight is finished first (press Ctrl-C again to stop at once)")
+
+    def _say(self, message: str) -> None:
+        """Ctrl-C ends the reader of a pipe, too: that nobody hears of it must not tear what is in flight."""
+        with suppress(OSError, ValueError):
+            self.tell(message)
 
 
 @dataclass(slots=True)

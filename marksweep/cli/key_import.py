@@ -57,7 +57,7 @@ def import_keys(files: tuple[Path, ...], order: KeyImport, into: Path, now: date
             key = _public_key(path)
         except ValueError as reason:
             if files:
-                raise UsageError(f"{path} cannot be imported: {reason}", "give the .pub file of another key") from None
+                raise UsageError(f"{path} cannot be imported: {reason}", _remedy(path)) from None
             refused.append(RefusedKey(file=str(path), reason=str(reason)))
         else:
             lines[order.line(key)] = key
@@ -92,6 +92,11 @@ def _public_key(path: Path) -> PublicKey:
     if len(lines) != 1:
         raise ValueError(f"it holds {len(lines)} lines, and a public key is one")
     return PublicKey.parse(lines[0])
+
+
+def _remedy(path: Path) -> str:
+    public = path.with_name(f"{path.name}.pub")
+    return f"give its public half, {public}" if public.is_file() else "give the .pub file of another key"
 
 
 def _moment(option: str, date: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marksweep.cli import options as opt
+from marksweep.cli.flag_help import FlagCommand, FlagGroup
 from marksweep.cli.key_roles import Role
 from marksweep.errors import ExitStatus, UsageError
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from marksweep.report.document import Document
     from marksweep.report.trust_documents import KeyResult
 
-keys = typer.Typer(help="Make, show, import and trust signing keys.", no_args_is_help=True)
+keys = typer.Typer(cls=FlagGroup, help="Make, show, import and trust signing keys.", no_args_is_help=True)
 
 
-@keys.command()
+@keys.command(cls=FlagCommand)
 def create(
     path: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where; default: this user's configuration folder.")
@@ -41,7 +42,7 @@ def create(
     conclude(Screen(json), work)
 
 
-@keys.command()
+@keys.command(cls=FlagCommand)
 def show(key: opt.KeyFile = None, json: opt.Json = False) -> None:
     """Show the key that would sign, the line that makes others trust it, and your other keys that could sign."""
     import msgspec
@@ -71,7 +72,7 @@ def show(key: opt.KeyFile = None, json: opt.Json = False) -> None:
     conclude(screen, work)
 
 
-@keys.command()
+@keys.command(cls=FlagCommand)
 def trust(
     line: Annotated[
         str, typer.Argument(metavar="LINE|FILE.pub", help="An allowed_signers line, or a public key file.")
@@ -95,14 +96,19 @@ def trust(
     conclude(Screen(json), work)
 
 
-@keys.command("import")
+@keys.command("import", cls=FlagCommand)
 def import_(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE.pub]...", help="Public keys; default: ~/.ssh/*.pub.")
+        list[Path] | None, typer.Argument(metavar="FILE.pub", help="Public keys; default: ~/.ssh/*.pub.")
     ] = None,
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Whose keys they are: alice@example.org.")] = "",
     role: Annotated[
-        list[Role] | None, typer.Option("--role", help="What they may sign (repeatable); default: approve.")
+        list[Role] | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="What they may sign: plan, approve, receipt or all; may be repeated; default: approve.",
+        ),
     ] = None,
     valid_after: Annotated[
         str | None, typer.Option("--valid-after", metavar="DATE", help="They count from this day on (2026-12-31).")

@@ -38,7 +38,7 @@ def log(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """List the plans of a folder, newest first: planned, approved, swept, partly, expired, unreadable or untrusted."""
+    """List a folder's plans, newest first: planned, approved, swept, partly, restored, expired, unreadable or untrusted."""
     import itertools
 
     from marksweep.cli.authority import authority
@@ -66,8 +66,9 @@ def log(
                 progress.looked(path)
         wanted = newest_first([line for line in lines if not state or line.state.value in state])
         result = LogResult(
-            folder=str(place), verified=not fast, plans=tuple(wanted), totals=totals(wanted), more=len(paths) > most
-        )
+            folder=str(place), verified=not fast, states=tuple(PlanState(s) for s in state or ()), plans=tuple(wanted),
+            totals=totals(wanted), more=len(paths) > most,
+        )  # fmt: skip
         return result, ExitStatus.DONE
 
     conclude(screen, work)

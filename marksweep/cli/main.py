@@ -12,6 +12,7 @@ from marksweep.cli.approve_command import approve
 from marksweep.cli.demo.command import demo
 from marksweep.cli.diff_command import diff
 from marksweep.cli.explain_command import explain
+from marksweep.cli.flag_help import FlagCommand, FlagGroup
 from marksweep.cli.grants_command import grants
 from marksweep.cli.init_command import init
 from marksweep.cli.keys import keys
@@ -26,6 +27,7 @@ from marksweep.cli.sweep_commands import prune, sweep
 
 app = typer.Typer(
     name="marksweep",
+    cls=FlagGroup,
     help="Two-phase garbage collection for ML artifact stores: [b]mark[/b] writes a signed plan that people review, "
     "[b]sweep[/b] rechecks every entry and deletes it.",
     no_args_is_help=True,
@@ -50,7 +52,7 @@ for command in (
     init,
     demo,
 ):
-    app.command()(command)
+    app.command(cls=FlagCommand)(command)
 app.add_typer(keys, name="keys")
 
 

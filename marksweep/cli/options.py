@@ -15,7 +15,10 @@ CatalogUrl = Annotated[
     ),
 ]
 LocalStores = Annotated[
-    Path | None, typer.Option("--local-stores", help="ZenML's local stores folder, if it is not beside the database.")
+    Path | None,
+    typer.Option(
+        "--local-stores", metavar="DIR", help="ZenML's local stores folder, if it is not beside the database."
+    ),
 ]
 StoreOptions = Annotated[
     Path | None,
@@ -33,11 +36,14 @@ TrustFile = Annotated[
     str | None,
     typer.Option(
         "--trust",
-        metavar="git:REF[:PATH]|FILE|DIR|own",
-        help="Whose keys count, and what the policy is: at a commit, in a file or folder, or this user's own.",
+        metavar="git:REF|FILE|own",
+        help="Whose keys count, and what the policy is: at a commit (git:REF or git:REF:PATH), in a file or folder, or "
+        "this user's own.",
     ),
 ]
-Approvals = Annotated[int, typer.Option("--approvals", min=0, help="Ask for the approvals of so many people.")]
+Approvals = Annotated[
+    int, typer.Option("--approvals", metavar="N", min=0, help="Ask for the approvals of so many people.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -57,14 +63,20 @@ Lag = Annotated[
     typer.Option("--lag", help="Wait so long between claiming rows and deleting their bytes, then look again (0)."),
 ]
 PageSize = Annotated[
-    int, typer.Option("--page-size", min=1, max=1000, help="Keys per delete request, as far as the store takes them.")
+    int,
+    typer.Option(
+        "--page-size", metavar="N", min=1, max=1000, help="Keys per delete request, as far as the store takes them."
+    ),
 ]
 MaxRate = Annotated[
     float | None,
     typer.Option("--max-rate", min=1, metavar="KEYS", help="Delete at most so many keys a second and bucket."),
 ]
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, max=1000, help="Requests to one store that are under way at once.")
+    int,
+    typer.Option(
+        "--concurrency", metavar="N", min=1, max=1000, help="Requests to one store that are under way at once."
+    ),
 ]
 Trash = Annotated[
     Path | None,
@@ -80,7 +92,7 @@ MetricsFile = Annotated[
         "--metrics-file", metavar="FILE.prom", help="Write Prometheus metrics there, for node_exporter (extra `otel`)."
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Entries per claim.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", metavar="N", min=1, help="Entries per claim.")]
 EntriesTo = Annotated[
     str | None,
     typer.Option(
@@ -100,7 +112,10 @@ Compare = Annotated[
 MaxJump = Annotated[
     int | None,
     typer.Option(
-        "--max-jump", min=0, metavar="PERCENT", help="With --compare: allow at most so many percentage points more."
+        "--max-jump",
+        min=0,
+        metavar="PERCENT",
+        help="With --compare: allow at most so many percentage points more.",
     ),
 ]
 SeenIn = Annotated[

@@ -36,6 +36,7 @@ def verify(
                     digest=verified.digest,
                     approvals=verified.approvers,
                     approvals_needed=verified.approvals_needed,
+                    ignored=verified.ignored_approvals,
                     signer=SignerFacts(principal=signer.principal, fingerprint=signer.fingerprint),
                     expires=verified.header.plan.expires,
                     entries=totals.entries,
@@ -51,9 +52,12 @@ def verify(
 
 def status(plan: opt.PlanPath, trust: opt.TrustFile = None, json: opt.Json = False) -> None:
     """How far the sweep of a plan is: done, left, failed, and at what rate."""
+    import msgspec
+
     from marksweep.cli.authority import authority
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.status import sweep_status
+    from marksweep.cli.summaries import trust_facts
     from marksweep.cli.wire import entries_source, utc_now
     from marksweep.plan.verify import inspect
 
@@ -62,6 +66,6 @@ def status(plan: opt.PlanPath, trust: opt.TrustFile = None, json: opt.Json = Fal
     def work() -> tuple[Document, ExitStatus]:
         found = authority(trust, plan, screen.tell)
         with inspect(plan, found.trust, utc_now(), rules=found.rulebook, fetch=entries_source()) as verified:
-            return sweep_status(verified), ExitStatus.DONE
+            return msgspec.structs.replace(sweep_status(verified), trusted=trust_facts(found)), ExitStatus.DONE
 
     conclude(screen, work)

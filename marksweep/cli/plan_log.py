@@ -78,6 +78,7 @@ def plan_line(path: Path, look: Look) -> PlanLine:
             found = claimed(path)
         else:
             found = glance(path, look.authority.trust, look.now, rules=look.authority.rulebook)
+        moment(found.header.plan.created)
         expired = look.now >= moment(found.header.plan.expires)
     except SignatureRefused as refused:
         return PlanLine(path=str(path), state=PlanState.UNTRUSTED, problem=refused.fact)
@@ -96,6 +97,14 @@ def plan_line(path: Path, look: Look) -> PlanLine:
         fingerprint=found.signer.fingerprint if found.signer else None,
         approvals=found.approvers, approvals_needed=needed, swept=swept, problem="; ".join(problems) or None,
     )  # fmt: skip
+
+
+def unfinished(folder: Path, server_id: str, now: datetime) -> Iterator[Path]:
+    """Plans in *folder* for the catalog with *server_id* whose sweep was begun, can be resumed, and has not ended."""
+    for journal in sorted(folder.glob("*.plan.json.journal")):
+        found = plan_line(journal.with_name(journal.name.removesuffix(".journal")), Look(now, None, 0))
+        if found.state is PlanState.PARTLY and found.server_id == server_id and not (found.expired or found.running):
+            yield journal.with_name(journal.name.removesuffix(".journal"))
 
 
 def totals(lines: list[PlanLine]) -> LogTotals:
@@ -121,6 +130,8 @@ def _freed(line: PlanLine) -> int:
 
 def _state(swept: SweptFacts | None, expired: bool, approvals: int, needed: int) -> PlanState:
     if swept is not None:
+        if swept.restored and not swept.deleted:
+            return PlanState.RESTORED
         return PlanState.PARTLY if swept.not_attempted or swept.failed else PlanState.SWEPT
     if expired:
         return PlanState.EXPIRED
@@ -138,7 +149,7 @@ def _swept(path: Path, found: Glance, look: Look, object_: Callable[[str], None]
         journal = _by_journal(path, found)
     except MarksweepError as error:
         object_(f"its journal does not count: {error.fact}")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         object_(f"its journal cannot be read: {error}")
     if receipt is None or (journal is not None and moment(journal.finished) > moment(receipt.finished)):
         return journal
@@ -171,7 +182,17 @@ def _by_journal(path: Path, found: Glance) -> SweptFacts | None:
         if not last:
             return None
         done = books(found.header.totals.entries, journal.tallies())
-        return _facts(done, "journal", journal.meta()["started"], last, None, None)
+        facts = _facts(done, "journal", journal.meta().get("started", ""), last, None, None)
+    _check_journal(facts)
+    return facts
+
+
+def _check_journal(facts: SweptFacts) -> None:
+    """Raise ValueError for what no sweep writes: nobody signed a journal, and whoever sends a plan can send one with it."""
+    moment(facts.started)
+    moment(facts.finished)
+    if min(facts.deleted, facts.gone, facts.kept, facts.restored, facts.failed, facts.not_attempted, facts.bytes) < 0:
+        raise ValueError("its books do not balance")
 
 
 def _facts(
@@ -179,7 +200,8 @@ def _facts(
 ) -> SweptFacts:
     return SweptFacts(
         source=source, started=started, finished=finished, by=by, fingerprint=fingerprint, deleted=done.deleted, gone=done.gone,
-        kept=done.kept, failed=done.failed, not_attempted=done.not_attempted, bytes=done.bytes,
+        kept=done.kept - done.restored, restored=done.restored, failed=done.failed, not_attempted=done.not_attempted,
+        bytes=done.bytes,
     )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -24,6 +25,7 @@ from marksweep.report.text import plain
 class Screen:
     """The two streams of a command; with *json* the result is a document, and stderr still talks to people.
 
+    What stderr does not take, because nobody reads it any more, is lost, and changes nothing else.
     Unless the user chose JSON Lines for stderr: then only ``telemetry`` writes there. *metrics*: its Prometheus file.
     """
 
@@ -46,13 +48,15 @@ class Screen:
         """A word to whoever watches."""
         self.telemetry.say("info", "remark", message=message)
         if not self.still:
-            self.err.print(plain(message), markup=False, highlight=False, soft_wrap=True)
+            with suppress(OSError, ValueError):
+                self.err.print(plain(message), markup=False, highlight=False, soft_wrap=not self.err.is_terminal)
 
     def notice(self, message: str) -> None:
         """What even a quiet command says: a signal came. Called inside the event loop."""
         self.telemetry.say("warning", "interrupted", message=message)
         if not self.telemetry.on_stderr:
-            sys.stderr.write(f"\n{message}\n")
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"\n{message}\n")
 
     def show(self, document: Document) -> None:
         """The result."""
@@ -63,10 +67,18 @@ class Screen:
             render(document, self.out)
 
 
+class _Console(Console):
+    """One that a reader may leave: rich would end the process, or only the thread, and turn stdout away, too."""
+
+    def on_broken_pipe(self) -> None:
+        """As any other error of a stream."""
+        raise BrokenPipeError("nobody reads it any more")
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, emoji=False)
+    console = _Console(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(stderr=stderr, highlight=False, emoji=False, width=100)
+        console = _Console(stderr=stderr, highlight=False, emoji=False, width=100)
     return console
 
 
@@ -83,12 +95,23 @@ def conclude(screen: Screen, work: Callable[[], tuple[Document | None, ExitStatu
     except KeyboardInterrupt:
         status = _show_error(screen, Interrupted("interrupted", "run the same command again"))
     except BrokenPipeError:
-        sys.stderr.close()
         status = ExitStatus.BUG
     except Exception as error:
         status = _show_bug(screen, error)
-    screen.telemetry.end(int(status), document)
+    with suppress(KeyboardInterrupt):  # a collector that is waited for can be given up, and the outcome is what it is
+        screen.telemetry.end(int(status), document)
+    for stream in (sys.stdout, sys.stderr):
+        _let_go(stream)
     raise typer.Exit(int(status))
+
+
+def _let_go(stream: TextIO) -> None:
+    """Python ends with 120, and not with our status, if *stream* holds at the end what nobody takes."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            stream.close()
 
 
 def _show_bug(screen: Screen, error: Exception) -> ExitStatus:
@@ -98,8 +121,9 @@ def _show_bug(screen: Screen, error: Exception) -> ExitStatus:
     )
     screen.telemetry.failed(facts, traceback=lines)
     if not screen.telemetry.on_stderr:
-        screen.err.print(plain_lines(lines), markup=False, highlight=False, soft_wrap=True)
-        screen.err.print(remedy)
+        with suppress(OSError, ValueError):
+            screen.err.print(plain_lines(lines), markup=False, highlight=False, soft_wrap=True)
+            screen.err.print(remedy)
     return ExitStatus.BUG
 
 
@@ -110,10 +134,11 @@ def _show_error(screen: Screen, error: MarksweepError) -> ExitStatus:
         )
     )
     screen.telemetry.failed(document.error)
-    if screen.json:
-        screen.show(document)
-    elif not screen.telemetry.on_stderr:
-        render(document, screen.err)
+    with suppress(OSError, ValueError):  # whoever reads neither stream still gets the status
+        if screen.json:
+            screen.show(document)
+        elif not screen.telemetry.on_stderr:
+            render(document, screen.err)
     return error.status
 
 

@@ -30,11 +30,15 @@ def show(
     entries: Annotated[
         int | None,
         typer.Option(
-            "--entries", "-n", min=0, help="List the first N entries; default: 0, in Markdown what fits, in HTML all."
+            "--entries",
+            "-n",
+            metavar="N",
+            min=0,
+            help="List the first N entries; default: 0, in Markdown what fits, in HTML all.",
         ),
     ] = None,
     max_chars: Annotated[
-        int, typer.Option("--max-chars", min=2000, help="Markdown: characters that the comment may have.")
+        int, typer.Option("--max-chars", metavar="N", min=2000, help="Markdown: characters that the comment may have.")
     ] = 65_536,
     json: opt.Json = False,
 ) -> None:
@@ -59,12 +63,13 @@ def show(
         with inspect(plan, authorized.trust, now, rules=authorized.rulebook, fetch=entries_source()) as verified:
             found = summary(verified, now)
             fitting = most_entries(max_chars) if chosen is Form.MARKDOWN else 0
+            trusted = trust_facts(authorized)
             result = ShowResult(
                 plan=found,
                 overview=overview(verified, now, for_review=True),
                 entries=entry_lines(verified, fitting if entries is None else entries),
-                approve=approve_lines(found),
-                trusted=trust_facts(authorized),
+                approve=approve_lines(found, trusted),
+                trusted=trusted,
             )
             if out is None and chosen in (Form.TERMINAL, Form.JSON):
                 return result, ExitStatus.DONE

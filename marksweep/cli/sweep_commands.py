@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -65,6 +66,7 @@ def sweep(
 ) -> None:
     """Delete what a verified plan says, rechecking each entry first. Run it again to resume: every run does."""
     from marksweep.cli.authority import sweep_authority
+    from marksweep.cli.comparing import compare
     from marksweep.cli.identity import signing
     from marksweep.cli.screen import Screen, conclude
     from marksweep.cli.status import finished
@@ -88,6 +90,7 @@ def sweep(
                 policy = verified.header.policy
                 tuning = Tuning(page_size, concurrency, max_rate, all_versions=policy.all_versions)
                 stores = store_adapters(store_options, tuning)
+                compare(screen, verified, opened, stores)
                 if dry_run:
                     return with_trust(rehearse_plan(screen, verified, opened, stores), found)
                 request, stores = with_trash(screen, trash, verified, opened, request, stores)
@@ -149,7 +152,7 @@ def prune(
             policy = filters.policy()
             tuning = Tuning(page_size, concurrency, max_rate, all_versions=policy.all_versions)
             stores = store_adapters(store_options, tuning)
-            order = MarkOrder(policy, filters.mode, out or _kept_plan(now), EXPIRES_AFTER, now)
+            order = MarkOrder(policy, filters.mode, out or _kept_plan(screen, opened, now), EXPIRES_AFTER, now)
             marked = mark_plan(screen, opened, stores, order, signer)
             with marked.plan as plan:
                 found, whole = summary(plan, now), overview(plan, now, for_review=False)
@@ -222,7 +225,7 @@ def ask(screen: Screen, plan: PlanSummary) -> None:
     from marksweep.report.confirm import confirmation
 
     check_terminal()
-    screen.err.print(confirmation(plan))
+    screen.err.print(confirmation(plan), soft_wrap=True)
     try:
         confirmed = typer.confirm("Delete?", default=False, err=True)
     except typer.Abort:  # Ctrl-C or Ctrl-D
@@ -232,12 +235,16 @@ def ask(screen: Screen, plan: PlanSummary) -> None:
         raise Interrupted("not confirmed", "run the same command again when the plan is right")
 
 
-def _kept_plan(now: datetime) -> Path:
-    """Where prune keeps its plan, so that an interrupted run can be resumed with `marksweep sweep`."""
+def _kept_plan(screen: Screen, catalog: Catalog, now: datetime) -> Path:
+    """Where prune keeps its plan, so that an interrupted run can be resumed with `marksweep sweep`; earlier ones are told."""
     from platformdirs import user_state_path
 
+    from marksweep.cli.plan_log import unfinished
     from marksweep.mark.draft import plan_id
 
     folder = user_state_path("marksweep", appauthor=False) / "plans"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in unfinished(folder, catalog.identity().server_id, now):
+        command = shlex.join(["marksweep", "sweep", str(path)])
+        screen.tell(f"An earlier prune of this catalog did not come to its end: `{command}` finishes it.")
     return folder / f"{now:%Y-%m-%d}-{plan_id()}.plan.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +139,7 @@ def sweep_plan(
             stack.enter_context(catalog.sole_sweeper())
             journal = _journal(plan, catalog, clock, request.trash)
         stack.callback(journal.close)
+        stack.enter_context(_accounted(plan, journal))
         key = signing().key
         key.ready()
         before = _settled(journal)
@@ -157,6 +159,23 @@ def sweep_plan(
         canary = canary_facts(journal.canary(), LINES)
     result = _result(plan, found, lines, receipt, began, found.status, stores.meter, before=before, canary=canary)
     return result, found.status
+
+
+@contextmanager
+def _accounted(plan: VerifiedPlan, journal: Journal) -> Iterator[None]:
+    """Ctrl-C while no event loop takes it, as when a token waits to be touched: what was deleted by then is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        error = _interrupted(plan)
+        error.deleted = str(books(plan.header.totals.entries, journal.tallies()))
+        raise error from None
+
+
+def _interrupted(plan: VerifiedPlan) -> Interrupted:
+    command = shlex.join(["marksweep", "sweep", str(plan.path)])  # after a prune, too: that makes a new plan
+    remedy = f"run `{command}` with the options of this run: it resumes"
+    return Interrupted("the sweep was interrupted; its journal is saved", remedy)
 
 
 def _journal(plan: VerifiedPlan, catalog: Catalog, clock: Callable[[], datetime], trash: Path | None) -> Journal:
@@ -214,7 +233,7 @@ def _run(
 
     anyio.run(run)
     if interrupt.requested and books(plan.header.totals.entries, journal.tallies()).not_attempted:
-        raise Interrupted("the sweep was interrupted; its journal is saved", "run the same command again: it resumes")
+        raise _interrupted(plan)
 
 
 def _named(plan: VerifiedPlan) -> tuple[str, Mode, str]:
@@ -229,7 +248,8 @@ def _settled(journal: Journal) -> int:
 def _stores(plan: VerifiedPlan, catalog: Catalog, stores: Stores) -> AbstractAsyncContextManager[OpenStores | None]:
     if plan.header.plan.mode is Mode.ONLY_METADATA:
         return nullcontext(None)
-    return open_stores([s.root for s in plan.header.stores], catalog.stores(), stores)
+    promised = {store.root: store.undo for store in plan.header.stores}
+    return open_stores(promised, catalog.stores(), stores, promised)
 
 
 def binding(plan: VerifiedPlan | SweptPlan, trash: Path | None = None) -> dict[str, str]:

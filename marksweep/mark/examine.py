@@ -31,7 +31,7 @@ class Examined:
     """Version id -> who claims its place, for (at most ``REMEMBERED``) versions that were kept for that."""
 
 
-_TOO_LONG = Answer(KeptReason.UNSAFE_URI, True, "its names or its URI are too long for a plan")
+TOO_LONG = Answer(KeptReason.UNSAFE_URI, True, "its names or its URI are too long for a plan")
 REMEMBERED = 10_000
 PLAINLY_FITS = 1_000
 """ASCII characters that fit into an entry's line however they are escaped (at most six bytes each)."""
@@ -95,8 +95,8 @@ def _enter(
         verdict = judge.verdict(surveyed)
         if verdict is not None:
             _keep(worksheet, surveyed.version, verdict)
-        elif not _fits(surveyed.version):
-            _keep(worksheet, surveyed.version, _TOO_LONG)
+        elif not fits(surveyed.version):
+            _keep(worksheet, surveyed.version, TOO_LONG)
         else:
             left.append(surveyed)
     for surveyed, sole in zip(left, stores.sole_keys([s.version.uri for s in left]), strict=True):
@@ -152,7 +152,7 @@ def _place(uri: str) -> str:
     return uri.removeprefix(TOMBSTONE)
 
 
-def _fits(version: Version) -> bool:
+def fits(version: Version) -> bool:
     """Whether a plan can hold the version, whatever its sizes turn out to be: names and URIs have a limit there."""
     text = version.uri + version.artifact + version.version + version.project
     if len(text) < PLAINLY_FITS and text.isascii():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marksweep.catalog.port import Catalog
-from marksweep.mark.examine import Examined
+from marksweep.mark.examine import TOO_LONG, Examined, fits
 from marksweep.mark.worksheet import Worksheet
 from marksweep.model.verdict import Answer, KeptReason
 from marksweep.model.version import Reference, Surveyed, Version
@@ -35,6 +35,8 @@ def _explain(
 ) -> Explanation:
     surveyed = Surveyed(version, frozenset(r.kind for r in references))
     answers = list(examined.judge.answers(surveyed))
+    if not (any(a.keeps for a in answers) or fits(version)):
+        answers = [TOO_LONG if a.rule is TOO_LONG.rule else a for a in answers]
     single = next((a for a in answers if a.keeps), None)
     orphan = worksheet.orphan(version.id)
     holder = examined.claimed_by.get(version.id)

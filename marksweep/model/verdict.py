@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from marksweep.model.instant import roughly
 from marksweep.model.policy import MIN_DEPTH, Policy
 from marksweep.model.uri import UriRefused, claims, contains, key_of
 from marksweep.model.version import ArtifactStore, ReferenceKind, Surveyed, Version
@@ -220,9 +221,9 @@ class Judge:
     def _too_young(self, surveyed: Surveyed) -> str | None:
         age = self.circumstances.now - surveyed.version.created
         if self.policy.grace and age < self.policy.min_age:
-            return f"it is {_age(age)} old, younger than the minimum age"
+            return f"it is {roughly(age)} old, younger than the minimum age of {roughly(self.policy.min_age)}"
         if self.policy.older_than is not None and age <= self.policy.older_than:
-            return f"it is {_age(age)} old, not older than --older-than"
+            return f"it is {roughly(age)} old, not older than --older-than {roughly(self.policy.older_than)}"
         return None
 
     def _unfinished_run(self, surveyed: Surveyed) -> str | None:
@@ -292,7 +293,3 @@ def _pin_matches(pin: str, version: Version) -> bool:
         return False
     keys = claims(version.uri)
     return any(contains(pinned, key) or contains(key, pinned) for pinned in claims(pin) for key in keys)
-
-
-def _age(age: object) -> str:
-    return str(age).partition(".")[0]

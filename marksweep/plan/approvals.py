@@ -53,7 +53,10 @@ def check_free(plan: ReviewedPlan, key: PublicKey, name: str) -> Path:
     if _NAME.fullmatch(name) is None:
         fact = f"{name!r} cannot name an approval"
         raise UsageError(fact, "use letters, digits and . _ @ + - only, such as alice@example.org")
-    path = approvals_directory(plan.path) / f"{name}.sig"
+    directory = approvals_directory(plan.path)
+    if directory.is_symlink():  # it comes with the plan's branch: who made it chose what would be written over
+        raise UsageError(f"{directory} is a symbolic link", "remove it: approvals lie in a folder beside their plan")
+    path = directory / f"{name}.sig"
     try:
         found = verify(read_approval(path), APPROVE_NAMESPACE, plan.digests, touch_required=False)
     except SignatureRefused:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -265,7 +266,7 @@ def _check_window(file: SignedFile, header: Header, now: datetime) -> None:
 
 def _check_expiry(file: SignedFile, header: Header, now: datetime) -> None:
     if now >= moment(header.plan.expires):
-        fact = f"{file.path} expired at {header.plan.expires}; it is {instant(now)}"
+        fact = f"{file.path} expired at {header.plan.expires}; it is {instant(now.replace(microsecond=0))}"
         raise PlanExpired(fact, "make a new plan with `marksweep mark`")
 
 
@@ -275,7 +276,8 @@ def _check_quorum(checked: Checked, asked: int) -> None:
     if len(quorum.approvers) >= needed:
         return
     who = f" ({', '.join(shown(name) for name in quorum.approvers)})" if quorum.approvers else ""
-    whose = f"; approvals of {rules.source} asks for {needed}" if rules.approvals == needed else ""
+    whose = f"; {rules.source} asks for {needed}" if rules.approvals == needed else ""
     why = "".join(f"; {reason}" for reason in quorum.reasons)
     fact = f"{path} has {len(quorum.approvers)} of {needed} approvals{who}{whose}{why}"
-    raise ApprovalsMissing(fact, f"ask {needed - len(quorum.approvers)} more to run `marksweep approve {path}`")
+    command = shlex.join(["marksweep", "approve", str(path)])
+    raise ApprovalsMissing(fact, f"ask {needed - len(quorum.approvers)} more to run `{command}`")

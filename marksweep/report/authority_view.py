@@ -9,6 +9,9 @@ from rich.text import Text
 from marksweep.report.parts import CAUTION, Part, fact_list, joined
 from marksweep.report.trust_documents import TrustFacts
 
+PROTECTED = "git:origin/main"
+"""Where trust and policy usually are: for commands that are suggested where nothing says so."""
+
 
 def authority_facts(trusted: TrustFacts | None) -> Iterator[tuple[str, str | Text]]:
     """Where trust and policy were taken from; nothing where nothing was."""
@@ -26,6 +29,13 @@ def trust_option(trusted: TrustFacts | None) -> list[str]:
         return []
     git = trusted.source.startswith("git:")
     return ["--trust", trusted.source.rpartition(" at ")[0] if git else trusted.source]
+
+
+def sweep_option(trusted: TrustFacts | None) -> list[str]:
+    """The same for a sweep, which takes nothing from the work tree: there it is the branch that is usually protected."""
+    if trusted is not None and trusted.branch:
+        return ["--trust", PROTECTED]
+    return trust_option(trusted)
 
 
 def authority_part(trusted: TrustFacts | None) -> Iterator[Part]:

@@ -35,7 +35,7 @@ def approval(plan: PlanSummary, fingerprint: str, name: str) -> Text:
         joined(Text("  approved ", style=QUIET), f"by {listed(plan.approvals) or 'nobody yet'}{needed}"),
         joined(Text("  sign as  ", style=QUIET), name),
         joined(Text("  with key ", style=QUIET), fingerprint),
-        joined(Text("  the rest ", style=QUIET), words(shlex.join(["marksweep", "show", plan.path]))),
+        joined(Text("  in full  ", style=QUIET), words(shlex.join(["marksweep", "show", plan.path]))),
     ]
     return Text("\n").join(lines)
 

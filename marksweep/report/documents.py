@@ -72,7 +72,7 @@ class RequestFacts(Document, frozen=True, kw_only=True):
 
 
 class MarkResult(Document, frozen=True, kw_only=True):
-    """``mark``: the plan that was written, how it differs from the earlier one given with ``--compare``, and what a person should know."""
+    """``mark``: the plan that was written, how it differs from the one given with ``--compare``, and what to know."""
 
     plan: PlanSummary
     compared: PlanDifference | None = None
@@ -109,13 +109,14 @@ class ShowResult(Document, frozen=True, kw_only=True):
 
 
 class VerifyResult(Document, frozen=True, kw_only=True):
-    """``verify``: what was proved."""
+    """``verify``: what was proved. ``ignored``: approval files that do not count, each with the reason."""
 
     path: str
     digest: str
     signer: SignerFacts
     approvals: tuple[str, ...]
     approvals_needed: int
+    ignored: tuple[str, ...] = ()
     expires: str
     entries: int
     objects: int | None
@@ -232,6 +233,7 @@ class StatusResult(Document, frozen=True, kw_only=True):
     canary: CanaryFacts | None = None
     rate: float | None
     lines: tuple[Line, ...]
+    trusted: TrustFacts | None = None
 
 
 class PruneResult(Document, frozen=True, kw_only=True):

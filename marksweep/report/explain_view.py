@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -95,8 +94,8 @@ def _version(version: ExplainedVersion) -> Iterator[Part]:
         yield fact_list([("plan", joined(*_place(version.plan)))])
         yield long_fact("", version.plan.path)
     yield section(f"references: {len(version.references) or 'none'}")
-    for reference in version.references:
-        yield _reference(reference)
+    if version.references:
+        yield fact_list(_reference(reference) for reference in version.references)
     yield section("rules (✓ lets it go, ✗ keeps it)")
     rows = []
     for answer in version.answers:
@@ -105,9 +104,9 @@ def _version(version: ExplainedVersion) -> Iterator[Part]:
     yield table([Column(""), Column("rule"), Column("answer")], rows)
 
 
-def _reference(reference: ReferenceFacts) -> RenderableType:
+def _reference(reference: ReferenceFacts) -> tuple[Text, Text]:
     since = f", since {when(reference.since)}" if reference.since else ""
-    return fact_list([(words(reference.kind, STRONG), joined(reference.holder, words(since, QUIET)))])
+    return words(reference.kind, STRONG), joined(reference.holder, words(since, QUIET))
 
 
 def _gone(gone: GoneVersion) -> Iterator[Part]:
@@ -156,7 +155,7 @@ def kept_view(result: ExplainResult, width: int) -> Iterator[Part]:
             yield joined(Text("  "), words(f"{version.artifact} {version.version}", STRONG), f"  {_beside(version)}")
             yield Verbatim(joined(Text("    "), words(version.id, QUIET), Text("  "), version.uri))
             if version.reference is not None:
-                yield Padding(_reference(version.reference), (0, 0, 0, 2))
+                yield Padding(fact_list([_reference(version.reference)]), (0, 0, 0, 2))
             elif version.detail:
                 yield indented(words(version.detail), 4)
         if group.versions > len(group.first):

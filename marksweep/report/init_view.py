@@ -41,7 +41,8 @@ def init_view(result: InitResult, width: int) -> Iterator[Part]:
     for remark in result.remarks:
         yield indented(joined(Text("! ", style=CAUTION), remark), 0)
     yield section("next")
-    yield Text("  1. .marksweep/allowed_signers: give each reviewer a line with their key.")
+    yield Text("  1. .marksweep/allowed_signers: give each reviewer a line with their key, such as by")
+    yield Verbatim(words("       marksweep keys import KEY.pub --as NAME --into .marksweep/allowed_signers", STRONG))
     yield Text("  2. .marksweep/policy.toml: read every rule, and set your own.")
     yield Text("  3. Protect the branch, and give both files owners, in CODEOWNERS:")
     for line in result.codeowners:

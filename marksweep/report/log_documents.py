@@ -13,6 +13,7 @@ class PlanState(enum.StrEnum):
 
     UNREADABLE = "unreadable"
     UNTRUSTED = "untrusted"
+    RESTORED = "restored"
     SWEPT = "swept"
     PARTLY = "partly"
     EXPIRED = "expired"
@@ -23,6 +24,7 @@ class PlanState(enum.StrEnum):
 class SweptFacts(Document, frozen=True, kw_only=True):
     """How far a sweep came, by its receipt, or by its journal where that is all there is, or is newer.
 
+    ``kept`` are those that the sweep left alone; ``restored`` those that a restore brought back, which count as nothing else.
     ``by`` signed the receipt, with the key ``fingerprint``; null for a journal, and where nothing was verified. ``bytes``
     are those confirmed as freed.
     """
@@ -35,6 +37,7 @@ class SweptFacts(Document, frozen=True, kw_only=True):
     deleted: int
     gone: int
     kept: int
+    restored: int
     failed: int
     not_attempted: int
     bytes: int
@@ -78,11 +81,13 @@ class LogTotals(Document, frozen=True, kw_only=True):
 class LogResult(Document, frozen=True, kw_only=True):
     """``log``: plans, newest first. ``verified`` is false with ``--fast``: then nothing that it says is proven.
 
-    ``more``: there are more than ``--max`` plans, and only so many were looked at.
+    ``more``: there are more than ``--max`` plans, and only so many were looked at. ``states``: only plans in these states
+    were asked for (``--state``); empty for all.
     """
 
     folder: str
     verified: bool
+    states: tuple[PlanState, ...] = ()
     plans: tuple[PlanLine, ...]
     totals: LogTotals
     more: bool

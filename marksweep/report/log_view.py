@@ -13,6 +13,7 @@ from marksweep.report.text import count, counted, plain, size, when
 STYLES = {
     PlanState.UNREADABLE: BAD,
     PlanState.UNTRUSTED: BAD,
+    PlanState.RESTORED: CAUTION,
     PlanState.SWEPT: GOOD,
     PlanState.PARTLY: CAUTION,
     PlanState.EXPIRED: QUIET,
@@ -28,7 +29,9 @@ DIGEST = 12
 def log_view(result: LogResult, width: int) -> Iterator[Part]:
     """``log``: the plans, newest first, and their sum."""
     if not result.plans:
-        yield Verbatim(joined("No plans in ", words(result.folder, STRONG), "."))
+        where = "this folder" if result.folder == "." else result.folder
+        which = f"No {' or '.join(result.states)} plans in " if result.states else "No plans in "
+        yield Verbatim(joined(which, words(where, STRONG), "."))
         return
     if not result.verified:
         yield Text("Not verified: this is what the files say of themselves. Leave --fast out to check.", style=CAUTION)
@@ -89,7 +92,8 @@ def _people(plan: PlanLine) -> str:
         said.append("a sweep is running")
     if (swept := plan.swept) is not None:
         said.append(f"swept {when(swept.finished)}" + (f" by {swept.by}" if swept.by is not None else ""))
-        said += [f"{number:,} {word}" for number, word in ((swept.kept, "kept"), (swept.failed, "failed")) if number]
+        numbers = ((swept.kept, "kept"), (swept.restored, "brought back"), (swept.failed, "failed"))
+        said += [f"{number:,} {word}" for number, word in numbers if number]
         said += [f"{swept.not_attempted:,} left to do"] if swept.not_attempted else []
         said += ["no receipt"] if swept.source == "journal" else []
     elif plan.state in (PlanState.PLANNED, PlanState.APPROVED) and plan.expires is not None:

@@ -20,6 +20,8 @@ from marksweep.store.tuning import Meter
 
 PERIOD = 15.0
 """Seconds between two writes while the run is under way."""
+PATIENCE = 2.0
+"""Seconds that the end of a command waits for a file system that does not answer."""
 
 
 class MetricsFile(Collector):
@@ -52,12 +54,14 @@ class MetricsFile(Collector):
             self._thread.start()
 
     def end(self, status: int) -> None:
-        """Write for the last time: the command ends with *status*."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        """Write for the last time: the command ends with *status*. Waits ``PATIENCE`` at most."""
         self._status = status
-        self._write()
+        self._over.set()
+        self.begin()
+        assert self._thread is not None
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            self._say()
 
     def describe(self) -> list[Metric]:
         """Nothing: the registry is ours alone, and what is collected needs no check against others."""
@@ -114,11 +118,15 @@ class MetricsFile(Collector):
         self._write()
         while not self._over.wait(self._period):
             self._write()
+        self._write()
 
     def _write(self) -> None:
         try:
             write_to_textfile(str(self._path), self._registry)
         except OSError:
-            lost, self._lost = self._lost, None
-            if lost is not None:
-                lost()
+            self._say()
+
+    def _say(self) -> None:
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            lost()

@@ -8,9 +8,11 @@ from typing import assert_never
 from marksweep.model.outcome import Mode
 from marksweep.model.store import Undo
 from marksweep.plan.document import APPROVE_NAMESPACE
+from marksweep.report.authority_view import trust_option
 from marksweep.report.documents import PlanSummary
 from marksweep.report.overview_documents import Overview
 from marksweep.report.text import count, counted, share, size
+from marksweep.report.trust_documents import TrustFacts
 from marksweep.report.words import NOTHING
 
 
@@ -24,17 +26,18 @@ def verdict(plan: PlanSummary, overview: Overview) -> str:
     return f"{what} ({part}) would {_lose(plan, extent)}; {_undo(plan.mode, overview)}."
 
 
-def approve_lines(plan: PlanSummary) -> tuple[str, ...]:
+def approve_lines(plan: PlanSummary, trusted: TrustFacts | None = None) -> tuple[str, ...]:
     """How a reviewer approves the plan, as lines for a shell: one with marksweep, or two with nothing but OpenSSH.
 
-    ``YOU`` in the last is the reviewer's to replace. None if there is nothing to approve: the plan is empty or expired.
+    *trusted*: what the reviewer should judge it by, too. ``YOU`` in the last is the reviewer's to replace. None if there
+    is nothing to approve: the plan is empty or expired.
     """
     if plan.expired or not plan.entries:
         return ()
     folder = f"{plan.path}.approvals"
     sign = f"ssh-keygen -Y sign -f ~/.ssh/id_ed25519 -n {APPROVE_NAMESPACE}"
     return (
-        shlex.join(["marksweep", "approve", plan.path]),
+        shlex.join(["marksweep", "approve", plan.path, *trust_option(trusted)]),
         shlex.join(["mkdir", "-p", folder]),
         f"sed '$d' {shlex.quote(plan.path)} | {sign} > {shlex.quote(f'{folder}/YOU.sig')}",
     )

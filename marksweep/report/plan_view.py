@@ -11,6 +11,7 @@ from rich.text import Text
 from marksweep.model.outcome import LIMITS
 from marksweep.model.store import Undo
 from marksweep.plan.document import StoreFacts
+from marksweep.report.authority_view import sweep_option, trust_option
 from marksweep.report.diff_view import since_view
 from marksweep.report.documents import MarkResult, PlanSummary
 from marksweep.report.overview_documents import StoreShare
@@ -58,11 +59,11 @@ def mark_view(result: MarkResult, width: int) -> Iterator[Part]:
     yield Text(f"Marked in {age(result.seconds)}. Nothing was deleted.", style=QUIET)
     yield from requests_line(result.requests)
     if result.plan.entries:
-        path, protected = result.plan.path, ["--trust", "git:origin/main"] if policy is not None else []
+        path, chosen, protected = result.plan.path, trust_option(result.trusted), sweep_option(result.trusted)
         yield from commands(
             [
-                ("review", ["marksweep", "show", path, "--entries", "50"]),
-                ("approve (others)", ["marksweep", "approve", path]),
+                ("review", ["marksweep", "show", path, *chosen, "--entries", "50"]),
+                ("approve (others)", ["marksweep", "approve", path, *chosen]),
                 ("rehearse", ["marksweep", "sweep", path, *protected, "--dry-run"]),
                 ("delete", ["marksweep", "sweep", path, *protected]),
             ]

@@ -42,7 +42,8 @@ def restore_view(result: RestoreResult, width: int) -> Iterator[Part]:
         yield section("could not be brought back" if result.dry_run else "not brought back")
         for line in result.lines[:LINES]:
             yield Verbatim(joined(Text("  "), words(line.code, BAD), Text("  "), line.uri))
-            yield indented(words(f"{line.id}  {line.detail}", QUIET), 4)
+            reason = line.detail.removeprefix(f"{line.uri} cannot be used: ")
+            yield indented(words(f"{line.id}  {reason}", QUIET), 4)
         if len(result.lines) > LINES:
             yield Text(f"  … and {len(result.lines) - LINES:,} more: add --json to see them", style=QUIET)
     yield Text()

@@ -153,7 +153,8 @@ def _sizes(plan: Reviewed) -> Iterator[Risk]:
 def _young(plan: Reviewed) -> Iterator[Risk]:
     if plan.young:
         fresh = f", {count(plan.fresh)} of them less than a day" if plan.fresh else ""
-        text = f"{_entries(plan.young)} less than 7 days old{fresh}"
+        every = plan.fresh == plan.young
+        text = f"{_entries(plan.young)} less than {'a day old' if every else f'7 days old{fresh}'}"
         yield Risk(severity=Severity.CAUTION, code="young", text=text)
 
 

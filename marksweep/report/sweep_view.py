@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from marksweep.model.outcome import Mode
-from marksweep.report.authority_view import authority_part, trust_option
+from marksweep.report.authority_view import authority_part, sweep_option
 from marksweep.report.documents import BooksFacts, CanaryFacts, Line, RequestFacts, StatusResult, SweepResult
 from marksweep.report.parts import (
     BAD,
@@ -79,8 +79,10 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
         state = Text("running", style=CAUTION)
     elif result.started is None:
         state = Text("not begun", style=STRONG)
-    elif books.not_attempted or books.failed:
+    elif books.not_attempted:
         state = Text("stopped before its end", style=BAD)
+    elif books.failed:
+        state = Text(f"{books.failed:,} failed", style=BAD)
     else:
         state = Text("finished", style=GOOD)
     planned = counted(books.planned, "entry", "entries")
@@ -102,7 +104,7 @@ def status_view(result: StatusResult, width: int) -> Iterator[Part]:
     if not (result.running or halted) and (books.not_attempted or books.failed):
         yield Text()
         why = "begin" if result.started is None else "resume"
-        yield from commands([(why, ["marksweep", "sweep", result.path])])
+        yield from commands([(why, ["marksweep", "sweep", result.path, *sweep_option(result.trusted)])])
 
 
 def _headline(result: SweepResult, width: int) -> Text:
@@ -163,7 +165,8 @@ def _balanced(planned: int, balance: int) -> Text:
 def _notes(books: BooksFacts) -> Iterator[Part]:
     if books.in_doubt:
         doubt = counted(books.in_doubt, "entry was begun and has", "entries were begun and have")
-        yield Text(f"  ! {doubt} no outcome yet: the next run settles it first", style=CAUTION)
+        them = "it" if books.in_doubt == 1 else "them"
+        yield Text(f"  ! {doubt} no outcome yet: the next run settles {them} first", style=CAUTION)
     if books.left:
         left = counted(books.left, "object appeared", "objects appeared")
         yield Text(f"  ! {left} under swept URIs meanwhile, left alone: somebody still writes there", style=CAUTION)
@@ -210,7 +213,7 @@ def _lines(lines: Sequence[Line]) -> Iterator[Part]:
 
 
 def _next(result: SweepResult) -> Iterator[Part]:
-    books, again = result.books, ["marksweep", "sweep", result.path, *trust_option(result.trusted)]
+    books, again = result.books, ["marksweep", "sweep", result.path, *sweep_option(result.trusted)]
     if result.dry_run:
         yield Text("Nothing was deleted.", style=STRONG)
         if books.deleted:

@@ -33,7 +33,8 @@ def verify_view(result: VerifyResult, width: int) -> Iterator[Part]:
     """``verify``: what was proved."""
     proved = " is whole, signed by a trusted key, and in date"
     yield Verbatim(joined(Text("✓ ", style=GOOD), words(result.path, STRONG), proved))
-    approved = f"{len(result.approvals)} of {result.approvals_needed} needed"
+    needed = result.approvals_needed
+    approved = f"{len(result.approvals)} of {needed} needed" if needed else f"{len(result.approvals)}, none needed"
     if result.approvals:
         approved += f": {listed(result.approvals)}"
     totals = (counted(result.entries, "entry", "entries"), counted(result.objects, "object"), size(result.bytes))
@@ -46,6 +47,7 @@ def verify_view(result: VerifyResult, width: int) -> Iterator[Part]:
             *authority_facts(result.trusted),
             ("expires", when(result.expires)),
             digest_fact(result.digest),
+            *(("ignored", words(reason, CAUTION)) for reason in result.ignored),
         ]
     )
 

@@ -130,9 +130,8 @@ class LocalStore:
         if isinstance(segments, str):
             raise _refused(location.path, segments, f"Only what lies below {self._name} is brought back.")
         if trash is None:
-            raise _refused(
-                location.path, "what is deleted from a local store without a trash is gone", "Sweep with --trash DIR."
-            )
+            fact = "what is deleted from a local store without a trash is gone"
+            raise _refused(location.path, fact, "another time, sweep with --trash DIR")
         try:
             return await to_thread.run_sync(trash.held, segments, since, limiter=self._threads)
         except (OSError, ValueError) as error:

@@ -46,7 +46,9 @@ class Books:
         return ExitStatus.ENTRIES_KEPT if self.kept else ExitStatus.DONE
 
     def __str__(self) -> str:
-        return f"{self.deleted} of {self.planned} entries were deleted ({self.objects} objects, {self.bytes} bytes)"
+        begun = f"; {self.in_doubt} more were begun" if self.in_doubt else ""
+        confirmed = f"{self.objects} objects, {self.bytes} bytes"
+        return f"{self.deleted} of {self.planned} entries were deleted ({confirmed}){begun}"
 
 
 def books(planned: int, tallies: Sequence[Tally]) -> Books:

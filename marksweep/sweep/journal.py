@@ -7,6 +7,7 @@ transaction. The journal is bound to the plan's digest and the catalog's identit
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,18 +24,9 @@ from marksweep.model.outcome import AlreadyGone, Deleted, Failed, Kept, KeptBeca
 from marksweep.model.store import StoredObject
 from marksweep.sweep.canary_record import Canary
 from marksweep.sweep.image import encoded
+from marksweep.sweep.journal_begin import SCHEMA, begin
 from marksweep.sweep.journal_reader import FORMAT, JournalReader
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS entry (
-  id TEXT PRIMARY KEY, unit TEXT NOT NULL, uri TEXT NOT NULL, updated TEXT NOT NULL, state TEXT NOT NULL, batch INTEGER,
-  planned_objects INTEGER, planned_bytes INTEGER, objects INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
-  left_behind INTEGER NOT NULL DEFAULT 0, code TEXT, detail TEXT, at TEXT NOT NULL, keys BLOB, image BLOB
-) STRICT;
-CREATE INDEX IF NOT EXISTS entry_state ON entry (state);
-CREATE TABLE IF NOT EXISTS canary (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL) STRICT;
-"""
 _ALL_COLUMNS = (
     "SELECT name, value, id, unit, uri, updated, state, batch, planned_objects, planned_bytes, objects, bytes,"
     " left_behind, code, detail, at, keys, image, one, record FROM meta, entry, canary LIMIT 0"
@@ -76,11 +68,13 @@ class Journal(JournalReader):
     def __init__(self, path: Path, binding: Mapping[str, str], clock: Callable[[], datetime]) -> None:
         self.path = path
         self._clock = clock
+        if not os.path.lexists(path):
+            begin(path, {"format": FORMAT, **binding, "started": to_text(clock())})
         super().__init__(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30))
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
             self._db.execute(_ALL_COLUMNS)
             (flaw,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
             if flaw != "ok":

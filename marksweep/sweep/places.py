@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
 
 from marksweep.errors import StoreRefused
+from marksweep.model.store import Undo
 from marksweep.model.uri import contains
 from marksweep.model.version import ArtifactStore
 from marksweep.store.port import Store, Stores
@@ -24,9 +26,15 @@ class OpenStores:
 
 @asynccontextmanager
 async def open_stores(
-    planned_roots: Collection[str], known: Mapping[str, ArtifactStore], stores: Stores
+    planned_roots: Collection[str],
+    known: Mapping[str, ArtifactStore],
+    stores: Stores,
+    promised: Mapping[str, Undo] = MappingProxyType({}),
 ) -> AsyncIterator[OpenStores]:
-    """Open every store of the catalog whose root the plan names; raise StoreRefused when one is missing or unreachable."""
+    """Open every store of the catalog whose root the plan names; raise StoreRefused when one is missing or unreachable.
+
+    *promised*: by root, what the plan says of undoing a delete there; StoreRefused, too, where that is not so (any more).
+    """
     wanted = {store.root: store for store in known.values() if store.root in planned_roots}
     missing = sorted(set(planned_roots) - set(wanted))
     if missing:
@@ -38,6 +46,11 @@ async def open_stores(
         by_root: dict[str, Store] = {}
         for store in wanted.values():
             opened = await stack.enter_async_context(stores.open(store))
-            await opened.undo()
+            undo, told = await opened.undo(), promised.get(store.root, Undo.UNKNOWN)
+            if undo is Undo.NONE and told in (Undo.VERSIONED, Undo.SOFT_DELETE):
+                raise StoreRefused(
+                    f"the plan says that a delete in {store.root!r} can be undone ({told}), and the store says that it cannot",
+                    "turn its versioning or soft delete on again, or make a new plan: people approved what this one says",
+                )
             by_root.update(dict.fromkeys(stores.root_keys(store), opened))
         yield OpenStores(by_root)

@@ -113,10 +113,9 @@ def _compare(unit: Unit, found: Sequence[StoredObject] | Exception, store: Store
         prepared.settled += unit.outcomes(Failed("listing", str(found)))
         return
     objection = next((o for o in map(store.objection_to, found) if o), None)
-    planned = unit.entries[0].fingerprint
     if objection:
         prepared.settled += unit.outcomes(Kept(KeptBecause.PROTECTED, objection))
-    elif planned is not None and fingerprint(found) != planned:
+    elif not _as_planned(unit.entries[0], found):
         before = unit.entries[0].objects
         prepared.settled += unit.outcomes(
             Kept(KeptBecause.CHANGED, f"its objects changed since the plan was made ({before} then, {len(found)} now)")
@@ -124,6 +123,18 @@ def _compare(unit: Unit, found: Sequence[StoredObject] | Exception, store: Store
     else:
         unit.objects = found
         prepared.ready.append(unit)
+
+
+def _as_planned(first: Entry, found: Sequence[StoredObject]) -> bool:
+    """Whether *found* is what the *first* entry of a unit says: content, and the numbers that people were shown.
+
+    The fingerprint binds content alone: a planner could sign the right one beside any number of bytes.
+    """
+    return (
+        first.fingerprint in (None, fingerprint(found))
+        and first.objects in (None, len(found))
+        and first.bytes in (None, sum(o.size for o in found))
+    )
 
 
 def claim_rules(header: Header, artifacts_before: datetime | None) -> ClaimRules:

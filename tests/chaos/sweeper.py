@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from marksweep.catalog.port import ClaimRequest, ClaimRules, Intent
 from marksweep.catalog.zenml import mysql, sqlite  # noqa: F401 -- imported once, for all children
 from marksweep.catalog.zenml.catalog import ZenmlCatalog
-from marksweep.cli import identity, main, marking, status, summaries, sweeping, wire  # noqa: F401 -- the same
+from marksweep.cli import identity, main, marking, receipts, status, summaries, sweeping, wire  # noqa: F401 -- the same
 from marksweep.store import local, local_fs  # noqa: F401 -- the same
 from marksweep.sweep.journal import Journal
 from tests.chaos.jobs import Job
@@ -39,7 +39,7 @@ TOUCHES: dict[str, tuple[Any, str]] = {
     "advance": (Journal, "advance"),
     "outcome": (Journal, "settle"),
     "forget": (Journal, "abort"),
-    "receipt": (sweeping, "write_receipt"),
+    "receipt": (receipts, "write_receipt"),
 }
 """Where the process touches the outside world; COMMIT, and the unlinking of each file, are added to these."""
 POINTS = tuple(f"{when} {name}" for name in (*TOUCHES, "commit", "delete") for when in ("before", "after"))

@@ -16,8 +16,7 @@ from pathlib import Path
 from marksweep.sweep.books import Books, books
 from marksweep.sweep.journal_reader import JournalReader, journal_path
 from marksweep.sweep.lock import lock_path
-
-REPOSITORY = Path(__file__).parent.parent.parent
+from tests.crash.nursery import REPOSITORY, Child, Nursery, Run
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,25 @@ class SweepCommand:
 
     def start(self, log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start it; its output goes to *log*."""
+        run = self.run(log)
+        with Path(run.log).open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "marksweep", *run.argv],
+                env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | run.environment,
+                stdout=output, stderr=subprocess.STDOUT, cwd=run.folder,
+            )  # fmt: skip
+
+    def run(self, log: Path | None = None) -> Run:
+        """What it is started with."""
         folder = self.plan.parent
-        command = [
-            sys.executable, "-m", "marksweep", "sweep", str(self.plan), "--yes", "--quiet", "--catalog", self.url,
-            "--batch-size", str(self.batch), "--trust", str(folder / "allowed_signers"), "--key", str(folder / "key"),
+        argv = [
+            "sweep", str(self.plan), "--yes", "--quiet", "--catalog", self.url, "--batch-size", str(self.batch),
+            "--trust", str(folder / "allowed_signers"), "--key", str(folder / "key"),
             "--drain", "0", "--local-stores", str(self.local_stores),
         ]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "MARKSWEEP_CONFIG_DIR": str(folder / "config")}
-        with (log or folder / "sweep.log").open("ab") as output:
-            return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+        return Run(
+            argv, {"MARKSWEEP_CONFIG_DIR": str(folder / "config")}, str(folder), str(log or folder / "sweep.log")
+        )
 
     def finish(self) -> tuple[int, str]:
         """Run it to its end; return the exit status and what it printed."""
@@ -47,7 +56,7 @@ class SweepCommand:
         log.unlink(missing_ok=True)
         return self.start(log).wait(timeout=240), log.read_text()
 
-    def wait_until_under_way(self, process: subprocess.Popen[bytes], patience: float = 60) -> bool:
+    def wait_until_under_way(self, process: subprocess.Popen[bytes] | Child, patience: float = 60) -> bool:
         """Wait until *process* holds the plan's lock: it has read the plan and the catalog, and begins. False if it ended."""
         mark = f"process {process.pid} on "
         until = time.monotonic() + patience
@@ -86,6 +95,7 @@ class SweepCommand:
 class Killer:
     """Kills a sweep again and again, at moments spread so that *kills* of them fit into it."""
 
+    nursery: Nursery
     command: SweepCommand
     planned: int
     kills: int
@@ -101,7 +111,7 @@ class Killer:
     def strike(self) -> bool:
         """Start the sweep, let it run for a random time, kill it. False when it ended by itself."""
         before = self._begun()
-        process = self.command.start()
+        process = self.nursery.start(self.command.run())
         try:
             if not self.command.wait_until_under_way(process):
                 return False
@@ -109,7 +119,7 @@ class Killer:
             working = min(0.75, 1.5 * left / to_come / self.rate)
             delay = self.rng.uniform(0, self.opening + working)
             time.sleep(delay)  # the first part of it goes into opening stores, and what was left is resumed
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             if process.wait() != -signal.SIGKILL:
                 return False
         finally:

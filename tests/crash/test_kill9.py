@@ -12,12 +12,13 @@ from marksweep.errors import ExitStatus
 from marksweep.model.outcome import Mode
 from tests.crash.conftest import MakeWorld
 from tests.crash.invariants import check, check_journal, never_half
+from tests.crash.nursery import Nursery
 from tests.crash.process import Killer
 from tests.crash.world import World
 from tests.support.mariadb import MariaDbServer
 
 KILLS = {(Mode.BOTH, 3): 40, (Mode.BOTH, 25): 36, (Mode.ONLY_METADATA, 3): 16, (Mode.ONLY_ARTIFACT, 3): 16}
-"""By mode and batch size. Two sweeps are killed side by side: most of a kill's time is the program's start."""
+"""By mode and batch size. Two sweeps are killed side by side: most of a kill's time is waiting for a random moment."""
 KILLS_ON_MARIADB = {(Mode.BOTH, 25): 8, (Mode.ONLY_METADATA, 3): 4, (Mode.ONLY_ARTIFACT, 3): 4}
 """Fewer: the chaos suite kills sweeps on MariaDB a thousand times."""
 VERSIONS = {Mode.BOTH: 1600, Mode.ONLY_METADATA: 600, Mode.ONLY_ARTIFACT: 1200}
@@ -26,16 +27,18 @@ VERSIONS = {Mode.BOTH: 1600, Mode.ONLY_METADATA: 600, Mode.ONLY_ARTIFACT: 1200}
 def kill_often(world: World, kills: int, batch: int, seed: int) -> Killer:
     """Kill the sweep of *world* so often, then let it end; all invariants must hold.
 
+    What is killed are forks of a process that has imported marksweep; what ends is ``python -m marksweep``.
     A sweep that ends before it was killed often enough, on a busy machine, is checked and begun anew.
     """
     command = world.command(batch)
-    killer = Killer(command, len(world.expected.plan), kills, random.Random(seed))
-    while killer.under_way < kills:
-        if not killer.strike():
-            end(world, killer)
-            world.restore()
-        elif killer.under_way % 10 == 0:
-            never_half(world.before, world.observe(), world.expected)
+    with Nursery() as nursery:
+        killer = Killer(nursery, command, len(world.expected.plan), kills, random.Random(seed))
+        while killer.under_way < kills:
+            if not killer.strike():
+                end(world, killer)
+                world.restore()
+            elif killer.under_way % 10 == 0:
+                never_half(world.before, world.observe(), world.expected)
     left = command.books(killer.planned).not_attempted
     end(world, killer)
     print(

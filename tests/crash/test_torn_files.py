@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ import pytest
 from marksweep.errors import GuardRefused, Incomplete
 from marksweep.model.outcome import Mode
 from marksweep.sweep.books import Books
+from marksweep.sweep.journal import Journal
+from marksweep.sweep.journal_reader import read_journal
 from tests.crash.fuse import Fuse, PowerCut
 from tests.crash.harm import sweep_with
 from tests.crash.invariants import check, check_journal, never_half
@@ -257,3 +261,26 @@ def keys_below(world: World, uri: str) -> bytes:
     return json.dumps(
         [(p.relative_to(root).as_posix(), p.stat().st_size, str(p.stat().st_mtime_ns)) for p in found]
     ).encode()
+
+
+def test_a_journal_is_whole_or_not_there(tmp_path: Path) -> None:
+    """A kill while it is begun leaves nothing that a later run refuses, and nothing that is left of a removed one counts."""
+    path = tmp_path / "plan.json.journal"
+    Path(f"{path}-wal").write_bytes(b"of a journal that somebody removed")
+
+    def killed() -> datetime:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return datetime.now(UTC)
+
+    child = os.fork()
+    if child == 0:
+        Journal(path, {"plan": "sha256:0"}, killed)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    if path.exists():
+        with read_journal(path, "sha256:0") as reader:
+            reader.meta()
+    Journal(path, {"plan": "sha256:0"}, lambda: datetime.now(UTC)).close()
+    with read_journal(path, "sha256:0") as reader:
+        assert reader.meta().keys() == {"format", "plan", "started"}
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]

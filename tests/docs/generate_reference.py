@@ -30,7 +30,7 @@ _ENVIRONMENT = """\
 | `MARKSWEEP_TRUST` | what [`--trust`](../how-to/trust-and-policy.md#what---trust-takes) takes; the option wins over it |
 | `CI` | with `1`, `true` or `yes` no signing key is made on first use |
 | `MARKSWEEP_LOG_FORMAT`, `MARKSWEEP_LOG_FILE` | what `--log-format` and `--log-file` say, which win over it |
-| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_*` | where spans and metrics go, with the extra `otel` ([watch a sweep](../how-to/watch-a-sweep.md)) |
+| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_*` | where spans and metrics go (extra `otel`, [how](../how-to/watch-a-sweep.md)) |
 | `AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, … | credentials of S3 stores, as botocore finds them |
 | `NO_COLOR` | no colours |
 """
@@ -95,7 +95,7 @@ def _index(root: Any, program: str) -> list[str]:
 
 def _command(name: str, command: Any) -> list[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    usage = " ".join([name, *(_value(a) for a in arguments), "[OPTIONS]"])
+    usage = " ".join([name, *(_argument(a) for a in arguments), "[OPTIONS]"])
     lines = [f"## {name}", "", _text(command.help), "", f"    {usage}", ""]
     if arguments:
         lines += ["| argument | |", "| --- | --- |"]
@@ -105,6 +105,11 @@ def _command(name: str, command: Any) -> list[str]:
     if any(_panel(p) in SHARED for p in command.params):
         lines += ["And every option under [Filters](#filters), [Rules](#rules) and [Caps](#caps).", ""]
     return lines
+
+
+def _argument(parameter: Any) -> str:
+    name = _value(parameter) if parameter.required else f"[{_value(parameter)}]"
+    return name if parameter.nargs == 1 else f"{name}..."
 
 
 def _shared(root: Any) -> list[str]:

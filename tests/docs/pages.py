@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:
@@ -20,7 +20,7 @@ def pages() -> list[Path]:
 
 def prose(page: Path) -> str:
     """The text of *page* without its fenced blocks."""
-    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def links(page: Path) -> list[str]:
@@ -43,10 +43,13 @@ class Command:
     shown: list[str] = field(default_factory=list)
 
 
-def commands(page: Path) -> Iterator[Command]:
-    """Every command of the ``console`` blocks of *page*, in order."""
+def commands(page: Path, until: str | None = None) -> Iterator[Command]:
+    """Every command of the ``console`` blocks of *page*, in order; with *until*, of those before that heading."""
     text = page.read_text(encoding="utf-8")
-    for block in _FENCE.finditer(text):
+    if until is not None:
+        assert f"\n{until}\n" in text, until
+        text = text.partition(f"\n{until}\n")[0]
+    for block in FENCE.finditer(text):
         if block[1] != "console":
             continue
         current: Command | None = None

@@ -43,6 +43,8 @@ class Shell:
             **{k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MARKSWEEP_", "AWS_"))},
             "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_STATE_HOME": str(home / ".state"),
             "ZENML_CONFIG_PATH": str(home / "zenml" / "cfg"), "CI": "", "NO_COLOR": "1",
+            **{f"GIT_{who}_{what}": said for who in ("AUTHOR", "COMMITTER")
+               for what, said in (("NAME", "Ada"), ("EMAIL", "ada@example.org"))},
             "PATH": f"{_shims(home)}:{os.environ['PATH']}",
         }  # fmt: skip
 
@@ -54,10 +56,14 @@ class Shell:
             self.folder = (self.folder / match[1]).resolve()
             return ""
         if match := re.fullmatch(r"export (\w+)=(.*)", line):
-            self.environ[match[1]] = match[2].replace("$PWD", str(self.folder))
+            self.environ[match[1]] = self._bash(f'{line} && printf %s "${match[1]}"')
             return ""
         if line.startswith("marksweep ") and not re.search(r"[|<>&;$]", line):
-            return self._marksweep(shlex.split(line)[1:])
+            words = shlex.split(line)[1:]
+            return self._marksweep([re.sub(r"^~(?=/)", str(self.home), word) for word in words])
+        return self._bash(line)
+
+    def _bash(self, line: str) -> str:
         ended = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, check=False,

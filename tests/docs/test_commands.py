@@ -20,7 +20,7 @@ from tests.docs.pages import DOCS, ROOT, pages
 
 _FENCE = re.compile(r"^```(sh|console|bash|yaml|yml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(marksweep [^`\n]+)`")
-_BREAK = re.compile(r"\s(?:\||\|\||&&|;|>>?|<|2>&?1?|\|&)(?:\s|$)|\s#\s|\s…")
+_BREAK = re.compile(r"\s(?:\||\|\||&&|;|>>?|<|2>&?1?|\|&)(?:\s|$)|;(?:\s|$)|\s#\s|\s…")
 _CALL = re.compile(r"(?:^|[\s(!])marksweep\s+(?=[a-z])")
 SOURCES = [*pages(), *sorted(p for p in DOCS.rglob("*") if p.suffix in (".yml", ".yaml", ".sh"))]
 
@@ -28,9 +28,11 @@ SOURCES = [*pages(), *sorted(p for p in DOCS.rglob("*") if p.suffix in (".yml", 
 def shown(source: Path) -> Iterator[str]:
     """The arguments of each call of marksweep in *source*, as text."""
     text = source.read_text(encoding="utf-8")
-    blocks = [text] if source.suffix != ".md" else [match[2] for match in _FENCE.finditer(text)]
-    for block in blocks:
+    blocks = [("", text)] if source.suffix != ".md" else [(match[1], match[2]) for match in _FENCE.finditer(text)]
+    for kind, block in blocks:
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            if kind == "console" and not line.startswith("$ "):
+                continue  # what a command printed
             line = line.strip().removeprefix("- ").removeprefix("run: ").removeprefix("$ ")
             if line.startswith("#") or "marksweep " not in line:
                 continue

@@ -77,10 +77,17 @@ def test_readme_names_every_command() -> None:
     assert [name for name, _ in commands() if name and f"marksweep {name.split()[0]}" not in quick] == []
 
 
+def test_readme_lists_every_page() -> None:
+    """Each guide, reference and explanation is one link away."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    mine = (p for p in pages() if p.parent != DOCS / "adr" and p != ROOT / "README.md")
+    assert [str(p) for p in mine if f"({p.relative_to(ROOT)})" not in readme] == []
+
+
 def test_pages_name_only_options_that_exist() -> None:
     """Every ``--option`` of marksweep that a page mentions is one."""
     known = {n for _, command in commands() for n in long_names(command)} | EVERYWHERE
-    foreign = {"--server-side", "--delete-data"}
+    foreign = {"--server-side", "--delete-data", "--preserve-status", "--signal"}
     for path in pages():
         for line in path.read_text(encoding="utf-8").splitlines():
             if "marksweep" in line or line.startswith("`--"):

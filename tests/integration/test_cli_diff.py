@@ -115,6 +115,21 @@ def test_the_catalog_is_asked_why_versions_are_no_longer_orphaned(
 
 
 @on_sqlite
+def test_a_sweep_that_keeps_the_rows_moved_nothing(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:
+    """Only-artifact: the journal says that it was swept; without the journal, the rule about such rows is what keeps them."""
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    before = marked(cli, newest, one, "--only-artifact")
+    assert cli("sweep", one, "--yes", "--catalog", newest.url, "--drain", "0").status == 0
+    marked(cli, newest, two, "--only-artifact")
+    ask = ("diff", one, two, "--why", "--catalog", newest.url)
+    (swept,) = cli.json(*ask)["reasons"]
+    assert (swept["reason"], swept["entries"]) == ("swept", len(before))
+    Path(f"{one}.journal").unlink()
+    (kept,) = cli.json(*ask)["reasons"]
+    assert (kept["reason"], kept["entries"]) == ("kept", len(before))
+
+
+@on_sqlite
 def test_drift_is_what_a_mark_would_plan_otherwise_today(
     cli: Cli, newest: RealCatalog, plan: Path, snapshot: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,20 @@ def test_rules_about_several_versions_are_listed_too(cli: Cli, newest: RealCatal
 
 
 @on_sqlite
+def test_what_fits_into_no_plan_is_no_orphan_for_that(cli: Cli, newest: RealCatalog) -> None:
+    """The same reason as the mark's, and not that of whatever else keeps orphans."""
+    orphan = min(expected_orphans(newest))
+    with editing(newest.database) as database:
+        database.execute("UPDATE artifact_version SET version = ? WHERE id = ?", ("v" * 5000, orphan.replace("-", "")))
+    ask = ("--catalog", newest.url, "--no-grace", "--keep-latest", 1)
+    (found,) = cli.json("explain", orphan, *ask)["versions"]
+    assert found["verdict"] == "unsafe_uri"
+    assert [a["detail"] for a in found["answers"] if a["keeps"]] == ["its names or its URI are too long for a plan"]
+    groups = cli.json("explain", "--why-kept", *ask, "--limit", 1000)["kept"]
+    assert orphan in {v["id"] for g in groups if g["reason"] == "unsafe_uri" for v in g["first"]}
+
+
+@on_sqlite
 def test_explain_is_about_one_thing_at_a_time(cli: Cli, newest: RealCatalog) -> None:
     """A needle or --why-kept; --reason only with the latter."""
     cli("explain", "--catalog", newest.url).refused(2, "about one thing at a time")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -219,10 +221,12 @@ def test_more_than_asked_for(user: Cli) -> None:
     assert "There are more" in user("log", "plans", "--max", "3").out
 
 
-def test_an_empty_folder(user: Cli, tmp_path: Path) -> None:
-    """It is said, with its name."""
+def test_an_empty_folder(user: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, with its name; the current one has none."""
     (tmp_path / "none").mkdir()
     assert user.done("log", tmp_path / "none").out == f"No plans in {tmp_path / 'none'}.\n"
+    monkeypatch.chdir(tmp_path / "none")
+    assert user.with_environ(MARKSWEEP_TRUST="").done("log").out == "No plans in this folder.\n"
 
 
 def test_hostile_names_do_nothing(user: Cli, tmp_path: Path) -> None:
@@ -235,3 +239,63 @@ def test_hostile_names_do_nothing(user: Cli, tmp_path: Path) -> None:
     for options in ((), ("--fast",), ("--json",), ("--fast", "--json")):
         user.done("log", tmp_path / "x", *options)
     assert json.loads(user("log", tmp_path / "x", "--json").out)["plans"][0]["state"] == "planned"
+
+
+def forged(path: Path, digest: str, *statements: str) -> None:
+    """A journal that binds itself to the plan with *digest*, and in which somebody wrote what they liked."""
+    journal(path, digest, deleted=5)
+    with closing(sqlite3.connect(journal_path(path))) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+LIES = {
+    "more": "INSERT INTO entry (id, unit, uri, updated, state, at) SELECT 'm' || value, 'm', 'm', '', 'deleted', '2026' FROM"
+    " json_each('[1,2,3]')",
+    "unbound": "DELETE FROM meta WHERE name = 'started'",
+    "when": "UPDATE entry SET at = 'zzz'",
+    "begun": "UPDATE meta SET value = 'x' WHERE name = 'started'",
+    "minus": "UPDATE entry SET objects = -5, bytes = -500",
+    "huge": "UPDATE entry SET bytes = 9223372036854775807",
+}
+
+
+def test_a_journal_of_lies_stops_no_listing_and_sweeps_nothing(user: Cli, tmp_path: Path) -> None:
+    """What cannot be a journal's word is said, and the plan is in the state that it has without it; other plans are listed."""
+    for name, lie in LIES.items():
+        path = tmp_path / f"{name}.plan.json"
+        forged(path, made(path, ago=DAY), lie)
+    good = tmp_path / "good.plan.json"
+    journal(good, made(good, ago=DAY), deleted=5)
+    found = lines(user, tmp_path)
+    assert found.pop("good")["state"] == "swept"
+    assert found.keys() == LIES.keys()
+    for name, line in found.items():
+        assert (line["state"], line["swept"]) == ("planned", None), name
+        assert "its journal " in line["problem"], name
+
+
+def test_a_time_that_does_not_exist_stops_no_fast_listing(user: Cli, tmp_path: Path) -> None:
+    """With --fast nothing was verified, and so a plan may say anything."""
+    path = tmp_path / "odd.plan.json"
+    made(path, ago=DAY)
+    created = json.loads(path.read_bytes())["plan"]["created"]
+    path.write_bytes(path.read_bytes().replace(created.encode(), b"2026-99-99T99:99:99Z"[: len(created)]))
+    assert lines(user, tmp_path, "--fast")["odd"]["state"] == "unreadable"
+
+
+def test_what_was_brought_back_is_not_swept(user: Cli, tmp_path: Path) -> None:
+    """After a restore the receipt says how many entries are back; one that brought everything back leaves nothing swept."""
+    path = tmp_path / "back.plan.json"
+    outcomes = Outcomes(
+        planned=6, deleted=0, gone=0, referenced=0, changed=0, protected=0, failed=0, not_attempted=0, objects=0, bytes=0,
+        left=0, restored=6,
+    )  # fmt: skip
+    facts = Receipt(
+        plan="back", plan_digest=made(path, ago=DAY), mode=Mode.BOTH, tool="marksweep 0.1.0", started=instant(NOW - DAY),
+        finished=instant(NOW), outcomes=outcomes, journal="sha256:" + "0" * 64,
+    )  # fmt: skip
+    write_receipt(path, facts, CAROL)
+    print(lines(user, tmp_path)["back"], user("log", tmp_path).out)
+    assert "6 brought back" in user("log", tmp_path).flat

@@ -63,8 +63,12 @@ def test_prune_ignores_errors_with_i(cli: Cli, newest: RealCatalog, monkeypatch:
     assert result["sweep"]["books"]["failed"] > 0
     assert result["sweep"]["books"]["not_attempted"] == 0
     on.clear()
+    finishes = f"`marksweep sweep {result['plan']['path']}` finishes it"
+    again = cli.done("prune", "--catalog", newest.url, "--dry-run", "--no-grace")
+    assert finishes in again.flat, "another prune makes another plan: it says what the first one left"
     done = cli.json("sweep", result["plan"]["path"], "--yes", "--catalog", newest.url)
     assert (done["books"]["failed"], done["books"]["deleted"]) == (0, 27)
+    assert finishes not in cli.done("prune", "--catalog", newest.url, "--dry-run", "--no-grace").flat
 
 
 def test_prune_dry_run_stops_after_showing(cli: Cli, newest: RealCatalog, tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from marksweep.cli import sweeping
+from marksweep.cli.screen import Screen
+from marksweep.report.progress import SweepProgress
 from tests.conftest import anew
 from tests.integration.conftest import NEWEST
 from tests.support.catalogs import RealCatalog
@@ -236,3 +240,60 @@ def test_a_reader_that_goes_away_is_no_bug(cli: Cli, plan: Path) -> None:
         said = process.stderr.read()
     assert "Traceback" not in said, said
     assert "bug" not in said, said
+
+
+def unread() -> int:
+    """A descriptor that takes nothing: the end of a pipe whose reader went away."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def test_an_unread_standard_error_changes_no_outcome(cli: Cli, newest: RealCatalog, plan: Path, tmp_path: Path) -> None:
+    """The status is the one that the command would have had, and standard output still gets its document."""
+
+    def ends(*arguments: object) -> tuple[int, str]:
+        error = unread()
+        done = subprocess.run(
+            [*MARKSWEEP, *map(str, arguments)], env=cli.environment(), stdout=subprocess.PIPE, stderr=error, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        os.close(error)
+        return done.returncode, done.stdout
+
+    assert ends("verify", tmp_path / "none.json") == (2, "")
+    assert ends("verify", plan, "--approvals", 1) == (21, "")
+    trash = ("--trash", tmp_path / "trash")  # of which it tells people
+    status, out = ends("sweep", plan, "--yes", "--catalog", newest.url, *trash, "--json")
+    assert (status, json.loads(out)["books"]["deleted"]) == (0, 27)
+
+
+def test_progress_that_nobody_reads_leaves_the_other_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would turn standard output to /dev/null when standard error is a pipe without a reader."""
+    stream = os.fdopen(unread(), "w", buffering=1)
+    monkeypatch.setattr(sys, "stderr", stream)
+    before = os.fstat(sys.stdout.fileno())
+    with SweepProgress(Screen().err, every=0.001) as progress:
+        assert progress._thread is not None
+        progress._thread.join(10)
+        assert not progress._thread.is_alive()  # it has tried, and given up
+    assert os.path.samestat(os.fstat(sys.stdout.fileno()), before)
+    with suppress(BrokenPipeError):  # what it could not write is still there
+        stream.close()
+
+
+def test_ctrl_c_at_the_receipt_says_what_was_deleted(
+    cli: Cli, newest: RealCatalog, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that waits to be touched can be given up; the next run writes the receipt."""
+
+    def given_up(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "leave_receipt", given_up)
+        ended = cli("sweep", plan, "--yes", "--catalog", newest.url)
+    assert ended.status == 130
+    assert "27 of 27 entries were deleted" in ended.flat
+    assert "27 of 27 entries deleted" in cli.done("sweep", plan, "--yes", "--catalog", newest.url).flat
+    assert Path(f"{plan}.receipt.json").exists()

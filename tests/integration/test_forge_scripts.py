@@ -325,6 +325,63 @@ def test_a_name_that_a_shell_could_misread_is_refused(forge: Forge) -> None:
     assert not (tree / "pwned").exists()
 
 
+def branched(forge: Forge, name: str, change: Callable[[Path], object]) -> Path:
+    """A work tree on a branch of that *name*, with a commit in which its plans are as *change* leaves them."""
+    tree = forge.clone()
+    (tree / "plans").mkdir(exist_ok=True)
+    git(tree, "switch", "--quiet", "--create", name)
+    change(tree / "plans")
+    git(tree, "add", "--force", ".")
+    git(tree, "commit", "--quiet", "--message", name)
+    forge.asked()
+    return tree
+
+
+def planned(forge: Forge, plan: Path) -> None:
+    forge.cli.done("mark", "--no-grace", "--quiet", "--out", plan, "--key", forge.root / "planner")
+
+
+def test_no_name_hides_a_plan_from_the_check(forge: Forge) -> None:
+    """What the sweep would take for a plan, the check looks at: not for something that lies beside another plan."""
+    tree = branched(forge, "hidden", lambda plans: planned(forge, plans / "a.plan.json.b.plan.json"))
+    status, out = forge.run(tree, "check.sh")
+    assert (status, states(forge.asked())) == (2, ["state=failure"]), out
+    status, out = forge.run(tree, "sweep.sh", key=forge.sweeper)
+    assert (status, out) == (0, ""), "and it is not swept"
+
+
+def test_what_a_branch_must_not_bring(forge: Forge) -> None:
+    """A journal that somebody made up would have the sweep pass over entries, and sign that they are gone; a second plan with
+    the id of the first would take the place of its comment.
+    """
+
+    def brought(plans: Path) -> None:
+        planned(forge, plans / "one.plan.json")
+        shutil.copy(plans / "one.plan.json", plans / "two.plan.json")
+        (plans / "one.plan.json.journal-wal").symlink_to("/dev/null")
+
+    forge.answers([])
+    tree = branched(forge, "brought", brought)
+    status, out = forge.run(tree, "check.sh")
+    assert (status, states(forge.asked())) == (2, ["state=failure"]), out
+    assert "a journal or a lock of a sweep lies among the plans" in out
+    assert "has the id of another plan here" in out
+    git(tree, "rm", "--quiet", "plans/two.plan.json")
+    status, out = forge.run(tree, "sweep.sh", key=forge.sweeper)
+    assert status == 2, out
+    assert "has a journal or a lock in the repository" in out
+    assert not (tree / "marksweep-report" / "one.sweep.json").exists()
+
+
+def test_a_plan_that_cannot_be_shown_is_not_green(forge: Forge) -> None:
+    """Without a comment nobody knows what they approve: here the report's folder cannot be written to."""
+    tree = branched(forge, "unseen", lambda plans: planned(forge, plans / "unseen.plan.json"))
+    (tree / "marksweep-report" / "unseen.md").mkdir(parents=True)
+    status, out = forge.run(tree, "check.sh")
+    assert (status, states(forge.asked())) == (1, ["state=failure"]), out
+    assert "cannot be shown" in out
+
+
 def workflows() -> list[Path]:
     return sorted((GUIDES / "github").glob("*.yml"))
 

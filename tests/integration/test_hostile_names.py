@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import anew
 from tests.integration.conftest import NEWEST
 from tests.support.catalogs import RealCatalog
-from tests.support.cli import Cli, Ended
+from tests.support.cli import OBEYED, Cli, Ended
 from tests.support.databases import Connection
 from tests.support.mariadb_catalogs import MariaDbCatalog
 from tests.support.zenml_database import editing
@@ -202,6 +202,11 @@ def test_hostile_names_go_through_every_command(cli: Cli, garden: Garden, tmp_pa
     assert {i: (entries[i]["artifact"], entries[i]["uri"]) for i in ours} == {
         i: (garden.names[i], garden.uris[i]) for i in ours
     }, "the document has every name as it is"
+
+    for form in ("markdown", "html"):  # what they mean to a renderer: unit/report/test_markdown.py and browser/
+        page = harmless(cli.done("show", plan, "--format", form, "--out", tmp_path / form)) and (tmp_path / form)
+        assert not OBEYED.search(text := page.read_text(encoding="utf-8")), form
+        assert not [word for word in ("<script>alert", "<img", "onerror=alert(1)>", "49 %") if word in text], form
 
     narrow = tmp_path / "narrow.json"
     marked = cli.json("mark", "--catalog", url, "--no-grace", *only, "--out", narrow)

@@ -14,7 +14,13 @@ from marksweep.plan.rules import KEYS, RuleBook
 from tests.support.catalogs import RealCatalog, unpacked
 from tests.support.cli import Cli
 
-FILES = [".marksweep/allowed_signers", ".marksweep/policy.toml", ".gitattributes", "plans/README.md"]
+FILES = [
+    ".marksweep/allowed_signers",
+    ".marksweep/policy.toml",
+    ".gitattributes",
+    "plans/README.md",
+    "plans/.gitignore",
+]
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def test_nothing_is_overwritten(cli: Cli, top: Path) -> None:
     (top / ".marksweep" / "policy.toml").write_text("approvals = 3\n")
     (top / ".gitattributes").write_text("*.bin binary\n*.sig -text merge=binary")
     made = cli.json("init", top, "--no-catalog")
-    assert list(states(made, top).values()) == ["written", "there", "added_to", "written"]
+    assert list(states(made, top).values()) == ["written", "there", "added_to", "written", "written"]
     assert (top / ".marksweep" / "policy.toml").read_text() == "approvals = 3\n"
     attributes = (top / ".gitattributes").read_text()
     assert attributes.startswith("*.bin binary\n*.sig -text merge=binary\n")

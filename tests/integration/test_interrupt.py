@@ -40,13 +40,13 @@ def home(generate: Generate, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """marksweep in a process of its own, its output in files."""
+def run(home: Path, *arguments: str, err: int | None = None) -> subprocess.Popen[bytes]:
+    """marksweep in a process of its own, its output in files; *err*: a descriptor for its stderr."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MARKSWEEP_"))}
     environ |= {"ZENML_CONFIG_PATH": str(home / "cat" / "cfg"), "MARKSWEEP_CONFIG_DIR": str(home / "config"), "CI": ""}
-    with (home / "out").open("wb") as out, (home / "err").open("wb") as err:
+    with (home / "out").open("wb") as out, (home / "err").open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "marksweep", *arguments], cwd=home, env=environ, stdout=out, stderr=err
+            [sys.executable, "-m", "marksweep", *arguments], cwd=home, env=environ, stdout=out, stderr=err or said
         )
 
 
@@ -75,6 +75,24 @@ def test_a_signal_ends_a_sweep_in_good_order(home: Path, how: signal.Signals) ->
     assert run(home, "sweep", "plan.json", "--yes", "--json").wait() == 0
     books = json.loads((home / "out").read_text())["books"]
     assert books["deleted"] == books["planned"]
+
+
+def test_a_signal_that_also_ended_the_reader_tears_nothing(tmp_path: Path) -> None:
+    """Ctrl-C in ``marksweep sweep … 2>&1 | tee log`` ends tee, too: what is in flight is finished all the same."""
+    small(tmp_path / "cat", 400)
+    assert run(tmp_path, "mark", "--no-grace", "--max-share", "100", "--out", "plan.json").wait() == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    sweep = run(tmp_path, "sweep", "plan.json", "--yes", "--batch-size", "1", err=writing)
+    os.close(writing)
+    wait_for(tmp_path / "plan.json.journal")
+    time.sleep(0.4)
+    sweep.send_signal(signal.SIGINT)
+    assert sweep.wait(timeout=30) == 130
+    assert run(tmp_path, "status", "plan.json", "--json").wait() == 0
+    books = json.loads((tmp_path / "out").read_text())["books"]
+    assert books["in_doubt"] == 0
+    assert 0 < books["not_attempted"] < books["planned"]
 
 
 def test_a_second_signal_ends_a_sweep_at_once_and_loses_nothing(home: Path) -> None:

@@ -432,6 +432,7 @@ def test_keys_that_people_have_are_imported(cli: Cli, tmp_path: Path) -> None:
     before = into.read_bytes()
     for options, why in (
         ((folder / "id_ed25519",), "private key"),
+        ((folder / "id_ed25519",), "give its public half"),
         ((folder / "id_ed25519.pub", folder / "id_dsa.pub"), "DSA"),
         ((folder / "id_ed25519.pub", "--valid-after", "tomorrow"), "is not a date"),
         ((folder / "id_ed25519.pub", "--valid-after", "2027-01-01", "--valid-before", "2026-01-01"), "not after"),

@@ -292,9 +292,9 @@ def test_every_form_of_trust(cli: Cli, repository: Repository) -> None:
         ("git:HEAD:", ("is no path from the top",)),
         ("git:HEAD:../x", ("is no path from the top",)),
         ("git:HEAD:/etc", ("is no path from the top",)),
-        ("git:HEAD:absent", ("there is no git:HEAD:absent",)),
+        ("git:HEAD:absent", ("there is no git:HEAD:absent", "of the repository /")),
         ("git:HEAD:plans", ("there is no git:HEAD:plans/allowed_signers", "nobody is trusted")),
-        ("absent", ("the trust file absent cannot be read",)),
+        ("absent", ("the trust file absent cannot be read", "a branch: --trust git:absent")),
     ],
 )
 def test_trust_that_cannot_be_read(cli: Cli, repository: Repository, given: str, words: tuple[str, ...]) -> None:
@@ -408,3 +408,19 @@ def test_mark_keeps_to_the_policy_of_its_repository(
     assert cli.json(*mark, "--force", *PROTECTED)["plan"]["approvals_needed"] == 1
     repository.write(".marksweep/policy.toml", "[catalog.elsewhere]\n")
     cli(*mark, "--force").refused(23, "is not listed in")
+
+
+def test_explain_answers_as_a_mark_in_the_repository_would(
+    cli: Cli, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the policy pins is no orphan there; outside of the repository it is one."""
+    repository.write(".marksweep/policy.toml", 'pins = ["raw"]\n')
+    ask = ("explain", "--why-kept", "--reason", "pinned", "--no-grace", "--catalog", repository.made.catalog.url)
+    assert cli.json(*ask)["kept"] == []
+    monkeypatch.chdir(repository.top / "plans")
+    (pinned,) = cli.json(*ask)["kept"]
+    marked = cli.json("mark", "--no-grace", "--catalog", repository.made.catalog.url, "--out", "new.json", "--no-size")
+    assert pinned["versions"] == marked["plan"]["kept"]["pinned"] > 0
+    verdicts = {v["verdict"] for v in cli.json("explain", "raw", *ask[4:])["versions"]}
+    assert "pinned" in verdicts
+    assert "orphan" not in verdicts

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from marksweep.cli.main import app
-from marksweep.report import otel
+from marksweep.report import metrics_file, otel
 from tests.support.catalogs import RealCatalog, unpacked
 from tests.support.cli import Cli
 
@@ -251,6 +251,22 @@ def test_a_prometheus_file_of_each_run(run: Run, catalog: RealCatalog, tmp_path:
     assert sorted(path.name for path in tmp_path.glob("*.prom*")) == ["marksweep.prom"]
     status, _ = run("sweep", plan, "--catalog", catalog.url, "--approvals", "9", "--metrics-file", prom)
     assert (status, samples(prom)["marksweep_exit_status"]) == (21, 21)
+
+
+def test_a_metrics_file_that_hangs_hides_no_outcome(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of a server that does not answer: the command ends with its own status, and says once what is lost."""
+    answers = threading.Event()
+    monkeypatch.setattr(metrics_file, "PATIENCE", 0.2, raising=False)
+    monkeypatch.setattr(metrics_file, "write_to_textfile", lambda *_: answers.wait(20))
+    began = time.monotonic()
+    try:
+        status, lines = run("prune", "--yes", "--metrics-file", tmp_path / "m.prom", "--catalog", "sqlite:////none.db")
+    finally:
+        answers.set()
+    assert status == 25, lines
+    assert time.monotonic() - began < 10
+    assert "cannot be written any more" in events(lines, "warning")[-1]["message"]
+    assert (lines[-1]["event"], lines[-1]["status"]) == ("finished", 25)
 
 
 def families(path: Path) -> list[Any]:

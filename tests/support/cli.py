@@ -28,7 +28,7 @@ STATUSES = {0, 2, 3, 10, 11, 12, 20, 21, 22, 23, 24, 25, 26, 27, 30, 130}
 RESULTS = {0, 10, 11, 12}
 """Statuses of commands that ended with a result. A sweep that is incomplete may end with a result or with an error."""
 
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 """What a terminal obeys or a reader cannot see: C0 but for tab and newline, C1, bidirectional and zero-width."""
 
 
@@ -107,7 +107,7 @@ def check(ended: Ended) -> None:
     """The promises of every run that writes to a pipe."""
     assert ended.status in STATUSES, ended
     for text in (ended.out, ended.err):
-        assert not _OBEYED.search(text), ended
+        assert not OBEYED.search(text), ended
     if "--json" in ended.arguments and ended.out:
         document = ended.json
         name = "error" if "error" in document else "-".join(ended.arguments[: 1 + (ended.arguments[1] == "import")])

@@ -179,7 +179,8 @@ def _make(place: Path, release: str) -> Path:
     """Make the environment; one whose making was interrupted fails its probe, and is made again."""
     started = time.monotonic()
     shutil.rmtree(place, ignore_errors=True)
-    python, uv = place / "bin" / "python", shutil.which("uv")
+    beside_this_python = Path(sys.executable).parent
+    python, uv = place / "bin" / "python", shutil.which("uv", path=f"{beside_this_python}:{os.environ['PATH']}")
     base = _base_python(release, uv)
     if uv:
         steps = [[uv, "venv", "--quiet", "--python", base, str(place)],

@@ -37,7 +37,8 @@ class Place:
 def discover(environ: Mapping[str, str], url: str | None = None, local_stores: Path | None = None) -> Place:
     """The database to use: *url* if given, else what the environment and ZenML's ``config.yaml`` say."""
     config_dir = Path(environ.get("ZENML_CONFIG_PATH") or user_config_path("zenml", appauthor=False))
-    stores = local_stores or Path(environ.get("ZENML_LOCAL_STORES_PATH") or config_dir / LOCAL_STORES)
+    local_stores = local_stores.absolute() if local_stores is not None else None  # as the catalog's URIs are
+    stores = local_stores or Path(environ.get("ZENML_LOCAL_STORES_PATH") or config_dir / LOCAL_STORES).absolute()
     if url is not None:
         beside = _beside(url)
         chosen = local_stores or (beside if "ZENML_LOCAL_STORES_PATH" not in environ and beside else stores)

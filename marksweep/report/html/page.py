@@ -22,6 +22,7 @@ from markupsafe import Markup
 from marksweep.model.entry import Entry
 from marksweep.model.outcome import LIMITS, Mode
 from marksweep.model.store import Undo
+from marksweep.report.authority_view import trust_option
 from marksweep.report.documents import PlanSummary, ShowResult
 from marksweep.report.html.columns import blocks, script_json
 from marksweep.report.overview import AGES, LARGER, SHARED, SIZES, UNKNOWN
@@ -71,7 +72,7 @@ def write_html(result: ShowResult, entries: Iterable[Entry], out: TextIO) -> Non
         newline=Markup("\n"),
         approve=result.approve,
         trusted=result.trusted,
-        verify=shlex.join(["marksweep", "verify", plan.path]),
+        verify=shlex.join(["marksweep", "verify", plan.path, *trust_option(result.trusted)]),
     )
     for piece in pieces:
         out.write(piece)

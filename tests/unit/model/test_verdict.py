@@ -261,13 +261,20 @@ def test_the_first_rule_that_keeps_is_the_verdict() -> None:
     assert seen == [r.value for r in list(KeptReason)[:13]]
 
 
-def test_an_answer_shows_the_age_in_words() -> None:
-    """Without microseconds."""
-    answer = judge().verdict(
-        Surveyed(version("v", GOOD, created=NOW - timedelta(hours=3, microseconds=7)), frozenset())
-    )
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (timedelta(hours=3, microseconds=7), "it is 3 hours old,"),
+        (timedelta(hours=12, minutes=24, seconds=25), "it is 12 hours 24 minutes old,"),
+        (timedelta(minutes=1, seconds=1), "it is 1 minute 1 second old,"),
+        (timedelta(0), "it is 0 seconds old,"),
+    ],
+)
+def test_an_answer_shows_the_age_in_words(age: timedelta, said: str) -> None:
+    """Its two largest units, without microseconds, and the age that it would have to have."""
+    answer = judge().verdict(Surveyed(version("v", GOOD, created=NOW - age), frozenset()))
     assert answer is not None
-    assert "3:00:00 old" in answer.detail
+    assert answer.detail == f"{said} younger than the minimum age of 1 day"
 
 
 def test_a_project_or_store_that_does_not_exist_is_said() -> None:

@@ -16,7 +16,7 @@ from marksweep.plan.document import APPROVE_NAMESPACE, PLAN_NAMESPACE
 from marksweep.plan.keys import SigningKey
 from marksweep.plan.rules import RuleBook, Rules
 from marksweep.plan.sshsig import RawSigner, Signer, armor, sign
-from marksweep.plan.verify import verify
+from marksweep.plan.verify import review, verify
 from tests.unit.plan.support import ALICE, BOB, CAROL, MALLORY, NOW, PLANNER, TRUST, body_of, entry, key, written
 from tests.unit.plan.test_sshsig import TOKENS, Token
 
@@ -283,3 +283,14 @@ def test_no_permutation_of_approvals_changes_the_count(plan: Path) -> None:
         assert counted(plan, trust(*lines))[0] == ("a", "z")
         for path in approvals_directory(plan).iterdir():
             path.unlink()
+
+
+def test_approvals_are_not_written_through_a_link(plan: Path, tmp_path: Path) -> None:
+    """A folder of approvals comes with the branch: as a link it would say which file of the reviewer is written over."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "alice.sig").write_text("mine")
+    approvals_directory(plan).symlink_to(elsewhere)
+    with review(plan, TRUST, NOW) as reviewed, pytest.raises(UsageError, match="symbolic link"):
+        approve(reviewed, ALICE, "alice")
+    assert (elsewhere / "alice.sig").read_text() == "mine"

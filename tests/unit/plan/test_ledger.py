@@ -16,6 +16,9 @@ from marksweep.plan.ledger import Ledger
 from tests.unit.plan.support import draft, entry, shared, six
 
 ROUNDS = 1500
+BESIDE = ("x", "-", ".b", "0", "\u00fc", "\uffee", "\U0001f600", "\n", "%2F", " ", ":", "@", "//")
+"""What makes a neighbour of a URI, or something that is none."""
+ROOTS = ("s3://bucket2", "s3://bucket", "gs://bucket", "az://c", "abfs://c", "s3a://bucket", "file://", "", "//")
 
 
 def _books(batches: Sequence[Sequence[Entry]], header_of: Sequence[Entry], *, one_by_one: bool) -> object:
@@ -33,7 +36,7 @@ def _books(batches: Sequence[Sequence[Entry]], header_of: Sequence[Entry], *, on
 
 def _changed(rng: random.Random, entries: list[Entry]) -> None:
     at, other = rng.randrange(len(entries)), rng.randrange(len(entries))
-    match rng.randrange(9):
+    match rng.randrange(12):
         case 0:
             entries[at], entries[other] = entries[other], entries[at]
         case 1:
@@ -51,8 +54,15 @@ def _changed(rng: random.Random, entries: list[Entry]) -> None:
             entries[at] = msgspec.structs.replace(entries[at], objects=None, bytes=None)
         case 7:
             entries[at] = msgspec.structs.replace(entries[at], bytes=7)
-        case _:
+        case 8:
             entries[at] = msgspec.structs.replace(entries[at], uri=f"/local/zenml/{at}")
+        case 9:
+            entries[at] = msgspec.structs.replace(entries[at], uri=entries[other].uri + rng.choice(BESIDE))
+        case 10:
+            elsewhere = f"{rng.choice(ROOTS)}/zenml/{rng.choice('aZ0~é')}"
+            entries[at] = msgspec.structs.replace(entries[at], uri=elsewhere)
+        case _:
+            entries.sort(key=lambda found: (found.uri.encode(), found.id))
 
 
 def test_many_at_a_time_is_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:

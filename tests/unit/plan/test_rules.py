@@ -239,7 +239,7 @@ def test_an_option_only_raises_the_approvals(tmp_path: Path) -> None:
         assert plan.approvals_needed == 2
         approve(plan, ALICE, "alice")
     for asked in (0, 1, 2):
-        with pytest.raises(ApprovalsMissing, match=f"1 of 2 approvals .*; approvals of {SOURCE} asks for 2"):
+        with pytest.raises(ApprovalsMissing, match=f"1 of 2 approvals .*; {SOURCE} asks for 2"):
             verify(path, TRUST, NOW, approvals=asked, rules=two)
     with pytest.raises(ApprovalsMissing, match="1 of 3 approvals") as refused:
         verify(path, TRUST, NOW, approvals=3, rules=two)

@@ -249,6 +249,7 @@ DOCUMENTS: dict[str, d.Document] = {
     "verify": d.VerifyResult(
         path="plan.json", digest=DIGEST, signer=SIGNER, approvals=("alice@example.org",), approvals_needed=1,
         expires="2026-12-05T09:00:00Z", entries=27, objects=81, bytes=3_435_973_836, trusted=TRUSTED,
+        ignored=("mallory.sig: the key SHA256:abc is not trusted to approve: no line of the trust file has it",),
     ),
     "approve": t.ApproveResult(
         path="plan.json", digest=DIGEST, approval="plan.json.approvals/alice@example.org.sig",
@@ -327,7 +328,7 @@ DOCUMENTS: dict[str, d.Document] = {
                 approvals_needed=2, problem="its receipt does not count: it was changed after it was signed",
                 swept=g.SweptFacts(
                     source="receipt", started="2026-11-22T09:00:00Z", finished="2026-11-22T09:30:00Z",
-                    by="bot@example.org", fingerprint="SHA256:bot", deleted=11_990, gone=10, kept=70, failed=3,
+                    by="bot@example.org", fingerprint="SHA256:bot", deleted=11_990, gone=10, kept=70, restored=0, failed=3,
                     not_attempted=800, bytes=3_000_000_000,
                 ),
             ),

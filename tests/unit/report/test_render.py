@@ -19,7 +19,7 @@ from marksweep.plan.document import StoreFacts
 from marksweep.report import documents as d
 from marksweep.report import overview_documents as o
 from marksweep.report.render import VIEWS, render
-from marksweep.report.trust_documents import KeyResult
+from marksweep.report.trust_documents import KeyResult, TrustFacts
 from marksweep.report.words import KEPT
 from marksweep.sweep.canary_record import CanaryState
 from tests.unit.report.samples import (
@@ -335,6 +335,7 @@ def test_many_lines_are_cut() -> None:
         ({}, ": running", None),
         ({"running": False}, ": stopped before its end", "resume marksweep sweep"),
         ({"running": False, "books": {}}, ": finished", None),
+        ({"running": False, "books": {"deleted": 26, "failed": 1}}, ": 1 failed", "resume marksweep sweep"),
         (
             {"running": False, "started": None, "books": {"deleted": 0, "not_attempted": 27}},
             ": not begun",
@@ -350,6 +351,24 @@ def test_status(changes: dict[str, object], state: str, hint: str | None) -> Non
     if not changes:
         assert "progress 10 of 27 entries, 37 %" in shown
         assert "rate 240.2 entries a second" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "branch", "option"),
+    [
+        ("/home/ada/plans/.marksweep", True, " --trust git:origin/main"),
+        ("git:release at 51b2e3b121c8", False, " --trust git:release"),
+        ("signers", False, " --trust signers"),
+    ],
+)
+def test_the_sweep_that_is_suggested_says_whom_to_trust(source: str, branch: bool, option: str) -> None:
+    """A sweep takes no trust from the work tree, so that the command without an option would be refused."""
+    trusted = TrustFacts(source=source, policy=None, own=False, branch=branch)
+    command = "marksweep sweep plans/2026-11-21.plan.json"
+    assert command + option in squeezed(status(running=False, trusted=trusted))
+    mark = squeezed(msgspec.structs.replace(marked(), trusted=trusted))
+    assert f"{command}{option} --dry-run" in mark
+    assert "approve plans/2026-11-21.plan.json" + ("" if branch else option) in mark
 
 
 def test_a_canary_is_told_in_results_and_status() -> None:
