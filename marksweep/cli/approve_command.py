@@ -59,7 +59,7 @@ def approve(
             if not yes:
                 _check_terminal()
                 whole = overview(reviewed, now, for_review=True)
-                _ask(screen, _counted(summary(reviewed, now), whole), signer.public, chosen)
+                _ask(screen, summary(reviewed, now), whole, signer.public, chosen)
             touch = allowed.touch_required(signer.public, APPROVE_NAMESPACE, now)
             path = write_approval(reviewed, signer, chosen, touch_required=touch)
             quorum = recount(reviewed, allowed, now)
@@ -118,24 +118,11 @@ def _check_terminal() -> None:
         )
 
 
-def _counted(plan: PlanSummary, whole: Overview) -> PlanSummary:
-    """*plan* with its biggest artifacts as its entries add up: which ones the header lists is its signer's choice."""
-    import msgspec
-
-    from marksweep.plan.document import Group
-
-    biggest = (
-        Group(project=branch.project, artifact=branch.artifact, entries=branch.entries, bytes=branch.bytes)
-        for branch in whole.branches
-    )
-    return msgspec.structs.replace(plan, groups=tuple(biggest))
-
-
-def _ask(screen: Screen, plan: PlanSummary, key: PublicKey, name: str) -> None:
+def _ask(screen: Screen, plan: PlanSummary, whole: Overview, key: PublicKey, name: str) -> None:
     """Show what is approved and ask; raise Interrupted on no."""
     from marksweep.report.confirm import approval
 
-    screen.err.print(approval(plan, key.fingerprint, name), soft_wrap=True)
+    screen.err.print(approval(plan, whole, key.fingerprint, name), soft_wrap=True)
     try:
         confirmed = typer.confirm("Approve?", default=False, err=True)
     except typer.Abort:  # Ctrl-C or Ctrl-D

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from collections.abc import Iterator
 from typing import assert_never
 
 from rich.text import Text
 
 from marksweep.model.outcome import LIMITS, Mode
 from marksweep.model.store import Undo
-from marksweep.plan.document import Group
 from marksweep.report.documents import PlanSummary
+from marksweep.report.overview_documents import Branch, Overview, Severity
 from marksweep.report.parts import BAD, CAUTION, QUIET, STRONG, joined, listed, words
 from marksweep.report.text import counted, plain, size, when
 from marksweep.report.words import catalog_words, dangers
@@ -24,13 +25,17 @@ def confirmation(plan: PlanSummary) -> Text:
     return Text("\n").join([_headline("sweep", plan), *_facts(plan)])
 
 
-def approval(plan: PlanSummary, fingerprint: str, name: str) -> Text:
-    """What stands above the question whether to approve *plan*, by the key *fingerprint* in the file called *name*."""
+def approval(plan: PlanSummary, whole: Overview, fingerprint: str, name: str) -> Text:
+    """What stands above the question whether to approve *plan*, by the key *fingerprint* in the file called *name*.
+
+    What is biggest and unusual is from *whole*, added up from the entries: the header is what its signer chose to say.
+    """
     needed = f" ({plan.approvals_needed} needed)" if plan.approvals_needed else ""
     lines = [
         _headline("approve", plan),
         *_facts(plan),
-        *(joined(Text("  biggest  ", style=QUIET), _group(group)) for group in plan.groups[:3]),
+        *_unusual(plan, whole),
+        *(joined(Text("  biggest  ", style=QUIET), _branch(branch)) for branch in whole.branches[:3]),
         joined(Text("  made by  ", style=QUIET), plan.signer.principal, f", with {plan.tool}"),
         joined(Text("  approved ", style=QUIET), f"by {listed(plan.approvals) or 'nobody yet'}{needed}"),
         joined(Text("  sign as  ", style=QUIET), name),
@@ -40,9 +45,18 @@ def approval(plan: PlanSummary, fingerprint: str, name: str) -> Text:
     return Text("\n").join(lines)
 
 
-def _group(group: Group) -> str:
-    held = f"{counted(group.entries, 'version')}, {size(group.bytes)}"
-    return f"{plain(group.artifact, 36)} in {plain(group.project, 20)}: {held}"
+def _branch(branch: Branch) -> str:
+    held = f"{counted(branch.entries, 'version')}, {size(branch.bytes)}"
+    return f"{plain(branch.artifact, 36)} in {plain(branch.project, 20)}: {held}"
+
+
+def _unusual(plan: PlanSummary, whole: Overview) -> Iterator[Text]:
+    """What makes one look twice, but for what stands among the facts already."""
+    said = {*dangers(plan.policy), LIMITS[plan.mode]}
+    for risk in whole.risks:
+        if risk.severity is not Severity.NOTE and risk.text not in said:
+            sentence = textwrap.fill(f"! {plain(risk.text)}", 80, subsequent_indent="  ", break_long_words=False)
+            yield Text(sentence, style=BAD if risk.severity is Severity.DANGER else CAUTION)
 
 
 def _headline(what: str, plan: PlanSummary) -> Text:

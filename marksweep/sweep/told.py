@@ -31,11 +31,17 @@ def check_told(plan: VerifiedPlan, catalog: Catalog) -> None:
     """Raise GuardRefused unless the versions of *plan* that still exist are what it says, and ``max_share`` holds for them.
 
     Compared are id, artifact, version, project and time of creation; that none is younger than the plan's own policy
-    allows, or was only registered unless it says so.
+    allows, or was only registered unless it says so; and that all tables were counted of which a collapse tells of a restore.
     """
     if len({store.root for store in plan.header.stores}) != len(plan.header.stores):
         raise GuardRefused(
             f"{plan.path} names a store twice: what it says of undoing a delete has two answers", _REMEDY
+        )
+    if strange := set(catalog.census()).symmetric_difference(plan.header.catalog.rows):
+        raise GuardRefused(
+            f"{plan.path} does not say how many rows the table {shown(min(strange))} held, or names one that is not counted:"
+            " whether the catalog lost rows since could not be told",
+            "make a new plan with `marksweep mark`, and find out who made this one",
         )
     there = 0
     for page in _pages(plan):

@@ -49,6 +49,8 @@ class Planner:
             bytes=sum(entry.bytes or 0 for entry in known),
         )  # fmt: skip
         draft = replaced(self.draft, **{"totals": sums, "groups": (), **changes})
+        for left in self.folder.glob(f"{self.plan.name}.*"):  # of the sweep of an earlier lie
+            left.unlink()
         write_plan(self.plan, draft, listed, load_key(self.folder / "ci"), overwrite=True)
         return self.plan
 
@@ -209,3 +211,13 @@ def test_a_plan_of_what_something_older_shares_is_not_swept(planner: Planner) ->
             planner.refused("would delete bytes of the version", kept)
     finally:
         catalog.database.write_bytes(before)
+
+
+def test_rows_that_were_not_counted_hide_no_collapse(planner: Planner) -> None:
+    """A plan without the census of its catalog would let a sweep pass over a backup that lost its links."""
+    catalog = planner.draft.catalog
+    planner.says(catalog=replaced(catalog, rows={}))
+    planner.refused("does not say how many rows the table")
+    table = min(catalog.rows)
+    planner.says(catalog=replaced(catalog, rows={name: rows for name, rows in catalog.rows.items() if name != table}))
+    planner.refused(table)

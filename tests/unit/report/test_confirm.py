@@ -11,7 +11,8 @@ from marksweep.model.policy import Policy
 from marksweep.model.store import Undo
 from marksweep.plan.document import StoreFacts
 from marksweep.report.confirm import approval, confirmation
-from tests.unit.report.samples import hostile, plan
+from marksweep.report.overview_documents import Severity
+from tests.unit.report.samples import hostile, plan, show_result
 
 NO_UNDO = "! The local store has no undo: deleted bytes cannot be brought back."
 ROWS = "! Removed rows come back only by `marksweep restore`, as far as the bytes do."
@@ -60,12 +61,18 @@ def test_hostile_names_are_harmless(mode: Mode) -> None:
 
 def test_who_approves_sees_what_who_sweeps_sees_and_whose_word_it_is() -> None:
     """All that stands above the question to sweep, and: who made it, who approved it, and as whom with which key."""
-    shown = approval(plan(approvals=("bob@example.org",), approvals_needed=2), "SHA256:mine", "ada@example.org").plain
+    whole = show_result().overview
+    shown = approval(
+        plan(approvals=("bob@example.org",), approvals_needed=2), whole, "SHA256:mine", "ada@example.org"
+    ).plain
+    unusual = [risk.text for risk in whole.risks if risk.severity is not Severity.NOTE]
+    assert unusual
+    assert not [text for text in unusual if " ".join(text.split()) not in " ".join(shown.split())]
     for line in confirmation(plan()).plain.splitlines()[1:]:
         assert line in shown
     for words in ("About to approve", "made by  ci@example.org", "by bob@example.org (2 needed)", "SHA256:mine",
                   "sign as  ada@example.org", "marksweep show"):  # fmt: skip
         assert words in shown, shown
-    assert "by nobody yet" in approval(plan(approvals=()), "SHA256:mine", "ada").plain
-    harmless = approval(hostile(plan()), "SHA256:mine", "ada").plain
+    assert "by nobody yet" in approval(plan(approvals=()), whole, "SHA256:mine", "ada").plain
+    harmless = approval(hostile(plan()), hostile(whole), "SHA256:mine", "ada").plain
     assert not {unicodedata.category(c) for c in harmless.replace("\n", "")} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
