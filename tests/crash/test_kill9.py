@@ -24,8 +24,8 @@ KILLS_ON_MARIADB = {(Mode.BOTH, 25): 8, (Mode.ONLY_METADATA, 3): 4, (Mode.ONLY_A
 VERSIONS = {Mode.BOTH: 1600, Mode.ONLY_METADATA: 600, Mode.ONLY_ARTIFACT: 1200}
 
 
-def kill_often(world: World, kills: int, batch: int, seed: int) -> Killer:
-    """Kill the sweep of *world* so often, then let it end; all invariants must hold.
+def kill_often(world: World, kills: int, batch: int, seed: int, amid_work: int) -> Killer:
+    """Kill the sweep of *world* so often, and on until *amid_work* kills met work; then let it end. All invariants must hold.
 
     What is killed are forks of a process that has imported marksweep; what ends is ``python -m marksweep``.
     A sweep that ends before it was killed often enough, on a busy machine, is checked and begun anew.
@@ -33,7 +33,7 @@ def kill_often(world: World, kills: int, batch: int, seed: int) -> Killer:
     command = world.command(batch)
     with Nursery() as nursery:
         killer = Killer(nursery, command, len(world.expected.plan), kills, random.Random(seed))
-        while killer.under_way < kills:
+        while killer.under_way < kills or (killer.with_work < amid_work and killer.under_way < 3 * kills):
             if not killer.strike():
                 end(world, killer)
                 world.restore()
@@ -78,11 +78,11 @@ def test_kills_lose_nothing_and_leave_nothing(
     worlds = [new_world(tmp_path / str(number), mode, versions=VERSIONS[mode]) for number, (mode, _) in enumerate(plan)]
     with ThreadPoolExecutor(2) as pool:
         running = [
-            pool.submit(kill_often, world, kills, batch, seed + number)
+            pool.submit(kill_often, world, kills, batch, seed + number, 1 if engine else kills * 3 // 8)
             for number, (world, ((_, batch), kills)) in enumerate(zip(worlds, plan.items(), strict=True))
         ]
         killers = [each.result() for each in running]
-    assert sum(k.under_way for k in killers) == sum(plan.values()), (tmp_path / "0" / "sweep.log").read_text()[-3000:]
+    assert sum(k.under_way for k in killers) >= sum(plan.values()), (tmp_path / "0" / "sweep.log").read_text()[-3000:]
     assert sum(k.with_work for k in killers) >= (3 if engine else 40)
     assert engine or sum(k.in_doubt for k in killers) >= 10
 
