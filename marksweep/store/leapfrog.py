@@ -28,6 +28,8 @@ RANGES = 8
 """Ranges that are listed at one time, ahead of the reader."""
 ALONE_AT_MOST = 64
 """Places that are listed on their own, at one time, before a page is tried again."""
+SURE = 6
+"""Pages in a row that covered one place each, before more than two places are listed on their own: a few come by chance."""
 GIVE_UP = 16
 """Places that are listed on their own at one time; when all of them are refused, so are the others of their range."""
 LISTING_REMEDY = (
@@ -87,7 +89,7 @@ class Leapfrog:
 
     async def _range(self, paths: Sequence[str], emptied: bool) -> dict[str, Listed]:
         found: dict[str, Listed] = {}
-        at, alone, leaping = 0, 1, self.ordered
+        at, single, leaping = 0, 0, self.ordered
         leap = Leap(self._pages, paths)
         while at < len(paths):
             if leaping:
@@ -101,11 +103,13 @@ class Leapfrog:
                     passed, leaping = 0, False  # whose fault it is shows when places are listed on their own
                 at += passed
                 if passed > 1:
-                    alone = 1
+                    single = 0
                     continue
+            single += 1
+            alone = _alone_after(single, leaping=leaping)
             some = await self._alone(paths[at : at + alone])
             found |= some
-            at, alone = at + alone, min(ALONE_AT_MOST, 2 * alone)
+            at += alone
             if len(some) >= GIVE_UP and (refused := _refusal(some)) is not None:
                 return {path: found.get(path, refused) for path in paths}
         if leaping and not self.ordered:  # another range has found out meanwhile
@@ -122,6 +126,12 @@ class Leapfrog:
 
         self._requests += len(paths)
         return dict(zip(paths, await gather(paths, one), strict=True))
+
+
+def _alone_after(single: int, *, leaping: bool) -> int:
+    """How many places to list on their own after so many pages in a row that covered one; without pages, so many turns."""
+    doublings = single - 1 if not leaping or single == 1 else max(1, single - SURE + 1)
+    return int(min(ALONE_AT_MOST, 2**doublings))
 
 
 def _refusal(some: dict[str, Listed]) -> Exception | None:

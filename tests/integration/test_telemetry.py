@@ -59,6 +59,14 @@ class Receiver:
         return found
 
 
+@pytest.fixture(autouse=True)
+def nobody_sends_still() -> None:
+    """A command of the test before may have left threads that wait for its collector: in a process of its own it ends them."""
+    for thread in threading.enumerate():
+        if thread.name == "marksweep-otel" or thread.name.startswith("Otel"):
+            thread.join(30)
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """On a port of this machine's own, for one test."""
@@ -229,10 +237,7 @@ def test_without_the_variables_nothing_is_sent(
     ):
         assert not events(run("log", tmp_path, **environ)[1], "warning")
     status, lines = run("log", tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_BSP_SCHEDULE_DELAY="-1")
-    assert status == 0
-    assert events(lines, "warning"), (
-        "a value that misleads is said; on a busy machine, that its end was not awaited, too"
-    )
+    assert (status, len(events(lines, "warning"))) == (0, 1)
     assert receiver.posted == []
 
 
